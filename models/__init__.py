@@ -1,0 +1,1 @@
+"""Trained weights, their registry and cards, and the code that trained them."""

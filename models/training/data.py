@@ -1,0 +1,39 @@
+"""Where training and evaluation data are, and how a table of them is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+
+HOMES = {
+    "text/tweet_sentiment": "cardiffnlp/tweeteval and cbaziotis/datastories-semeval2017-task4",
+    "speech/ravdess": "Livingstone & Russo 2018 (zenodo.org/record/1188976)",
+    "speech/nemo": "Christop 2024 (nEMO)",
+    "face/ferplus": "microsoft/FERPlus with the pictures of FER2013",
+    "face/scenes": "muxspace/facial_expressions and BIDS/BSDS500",
+    "face/facemask_boxes": "marellanoc/MaskON",
+    "face/muxspace_faces": "muxspace/facial_expressions",
+}
+
+
+class DataMissing(FileNotFoundError):
+    """The data folder or one of its tables is not there."""
+
+
+def data_folder() -> Path:
+    """The folder named by `SENTIMENT_DATA`, else `shared/data` beside the checkout."""
+    return Path(os.environ.get("SENTIMENT_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+
+def read_table(name: str, split: str | None = None) -> list[dict]:
+    """The rows of a table such as `text/tweet_sentiment`, all or those of one split.
+
+    Raises `DataMissing`, which names the public home of the data.
+    """
+    path = data_folder() / f"{name}.parquet"
+    if not path.exists():
+        raise DataMissing(f"{path} is missing; the data's public home: {HOMES.get(name, 'see models/cards')}. Set SENTIMENT_DATA.")
+    filters = [("split", "=", split)] if split else None
+    return parquet.read_table(path, filters=filters).to_pylist()

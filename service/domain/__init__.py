@@ -1,0 +1,1 @@
+"""Labels, probability distributions, fusion and timelines: pure functions on frozen values."""
