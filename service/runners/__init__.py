@@ -1,0 +1,87 @@
+"""The models: what pipelines may ask of them, wherever they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.analysis import Transcript
+from service.domain.sentiment import Prediction
+from service.features.face import Detection
+
+
+class RunnerError(Exception):
+    """The root of what a model can answer instead of a prediction."""
+
+
+class Overloaded(RunnerError):
+    """Too much waits for this model already; `retry_after` says how many seconds to wait."""
+
+    def __init__(self, model: str, retry_after: float = 1.0) -> None:
+        super().__init__(f"Too many requests wait for the {model} model; try again in {retry_after:.0f} s.")
+        self.retry_after = retry_after
+
+
+class ModelUnavailable(RunnerError):
+    """The model cannot be reached, is not loaded, or took too long."""
+
+    def __init__(self, model: str, detail: str, retry_after: float = 5.0) -> None:
+        super().__init__(detail)
+        self.model = model
+        self.retry_after = retry_after
+
+
+class TranscriptUnavailable(RunnerError):
+    """No transcription weights are installed, or the setting turns them off."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What a model answers for one item that it could not take, beside the answers of the others."""
+
+    detail: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a pipeline knows of a model without loading it.
+
+    `reliability` is the accuracy that fusion weighs the modality by; `languages` is empty where any will do.
+    """
+
+    identifier: str
+    reliability: float = 1.0
+    languages: tuple[str, ...] = ()
+
+
+class Models(Protocol):
+    """Every model as an awaitable, batched over all requests that wait. Raises `RunnerError`."""
+
+    @property
+    def info(self) -> dict[str, ModelInfo]:
+        """By name: `text`, `speech`, `face`, `detector`, and `transcript` if there are weights for it."""
+        ...
+
+    async def text(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction a text; each text at most as long as the model's window."""
+        ...
+
+    async def speech(self, windows: Sequence[NDArray[np.float32]]) -> list[Prediction]:
+        """One prediction a window of mono 16 kHz samples (n,) in [-1, 1]; n at most the model's window."""
+        ...
+
+    async def detect(self, pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[Detection, ...]]:
+        """The faces of each upright RGB picture (h, w, 3), in pixels of that picture."""
+        ...
+
+    async def face(self, crops: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
+        """One prediction an aligned RGB crop, as `features.face.align` makes them."""
+        ...
+
+    async def transcribe(self, samples: NDArray[np.float32], language: str) -> Transcript:
+        """The words of mono 16 kHz samples (n,). Raises `TranscriptUnavailable` where no weights are installed."""
+        ...
