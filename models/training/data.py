@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pyarrow.parquet as parquet
+from pyarrow import parquet
 
 HOMES = {
     "text/tweet_sentiment": "cardiffnlp/tweeteval and cbaziotis/datastories-semeval2017-task4",
@@ -34,6 +34,7 @@ def read_table(name: str, split: str | None = None) -> list[dict]:
     """
     path = data_folder() / f"{name}.parquet"
     if not path.exists():
-        raise DataMissing(f"{path} is missing; the data's public home: {HOMES.get(name, 'see models/cards')}. Set SENTIMENT_DATA.")
+        home = HOMES.get(name, "named in models/cards")
+        raise DataMissing(f"{path} is missing; the data's public home: {home}. Set SENTIMENT_DATA.")
     filters = [("split", "=", split)] if split else None
     return parquet.read_table(path, filters=filters).to_pylist()

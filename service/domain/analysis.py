@@ -1,4 +1,7 @@
-"""The answer: one `Analysis`, whatever went in. Attribute docstrings become the descriptions in the OpenAPI document."""
+"""The answer: one `Analysis`, whatever went in.
+
+Attribute docstrings become the descriptions in the OpenAPI document.
+"""
 
 from __future__ import annotations
 

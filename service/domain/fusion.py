@@ -39,15 +39,15 @@ class Fusion:
     """How the modalities were combined."""
 
     method: str
-    contributions: Mapping[str, float]
+    contributions: Mapping[Modality, float]
     """Each modality's share of the pooled evidence; they add up to 1."""
-    weights: Mapping[str, float]
+    weights: Mapping[Modality, float]
     """Each modality's exponent in the pool: reliability times quality, renormalised over what is present."""
-    quality: Mapping[str, float]
+    quality: Mapping[Modality, float]
     """How good each modality's input was, in [0, 1]."""
     conflict: float
     """Jensen-Shannon divergence between the modalities, in [0, 1]: 0 agree, 1 exclude each other."""
-    without: Mapping[str, Sentiment]
+    without: Mapping[Modality, Sentiment]
     """The verdict without each modality."""
 
 
@@ -92,14 +92,16 @@ def decide(opinions: Mapping[Modality, Opinion], rule: FusionRule) -> Sentiment:
 
 
 def pool_weights(opinions: Mapping[Modality, Opinion]) -> dict[Modality, float]:
-    """Exponents of the pool: log-odds of the model's accuracy over chance, times the quality of this input; they add up to 1.
+    """Exponents of the pool, which add up to 1: log-odds of the model's accuracy, times the quality of this input.
 
     The log-odds are the optimal weight of an independent voter (Nitzan & Paroush 1982), in the form for k classes
     of SAMME (Zhu et al. 2009): log(r / (1 - r)) + log(k - 1).
     """
     if not opinions:
         raise NoEvidence("There is nothing to pool.")
-    raw = {name: voter_weight(opinion.reliability) * max(opinion.quality, FLOOR) for name, opinion in opinions.items()}
+    raw: dict[Modality, float] = {
+        name: voter_weight(opinion.reliability) * max(opinion.quality, FLOOR) for name, opinion in opinions.items()
+    }
     total = sum(raw.values())
     return {name: weight / total for name, weight in raw.items()}
 
@@ -111,9 +113,12 @@ def voter_weight(reliability: float) -> float:
 
 
 def log_linear_pool(opinions: Mapping[Modality, Opinion], weights: Mapping[Modality, float]) -> Distribution:
-    """Weighted geometric mean of the distributions, renormalised (Genest & Zidek 1986, Combining Probability Distributions)."""
+    """Weighted geometric mean, renormalised (Genest & Zidek 1986, Combining Probability Distributions)."""
     logs = [
-        sum(weights[name] * math.log(max(opinion.prediction.probabilities[i], FLOOR)) for name, opinion in opinions.items())
+        sum(
+            weights[name] * math.log(max(opinion.prediction.probabilities[i], FLOOR))
+            for name, opinion in opinions.items()
+        )
         for i in range(len(SENTIMENTS))
     ]
     return normalised([math.exp(value) for value in logs])
@@ -122,8 +127,13 @@ def log_linear_pool(opinions: Mapping[Modality, Opinion], weights: Mapping[Modal
 def pool_emotions(
     emotions: Mapping[Modality, Mapping[str, float]], weights: Mapping[Modality, float]
 ) -> dict[str, float]:
-    """Linear opinion pool (Stone 1961) over the modalities that speak of emotions; an emotion a model does not know has 0 there."""
-    speaking = {name: distribution for name, distribution in emotions.items() if distribution}
+    """Linear opinion pool (Stone 1961) over the modalities that speak of emotions.
+
+    An emotion that a model does not know has probability 0 there.
+    """
+    speaking: dict[Modality, Mapping[str, float]] = {
+        name: distribution for name, distribution in emotions.items() if distribution
+    }
     total = sum(weights[name] for name in speaking)
     pooled: dict[str, float] = {}
     for name, distribution in speaking.items():
@@ -132,9 +142,9 @@ def pool_emotions(
     return dict(sorted(pooled.items(), key=lambda item: -item[1]))
 
 
-def contributions(opinions: Mapping[Modality, Opinion], weights: Mapping[Modality, float]) -> dict[str, float]:
-    """Share of each modality in the pooled evidence: its weight times its information (KL divergence from uniform, in bits)."""
-    evidence = {
+def contributions(opinions: Mapping[Modality, Opinion], weights: Mapping[Modality, float]) -> dict[Modality, float]:
+    """Share of each modality in the evidence: its weight times its information (divergence from uniform, in bits)."""
+    evidence: dict[Modality, float] = {
         name: weights[name] * (math.log2(len(SENTIMENTS)) - entropy(opinion.prediction.probabilities))
         for name, opinion in opinions.items()
     }
@@ -143,8 +153,8 @@ def contributions(opinions: Mapping[Modality, Opinion], weights: Mapping[Modalit
 
 
 def conflict(opinions: Mapping[Modality, Opinion], weights: Mapping[Modality, float]) -> float:
-    """Generalised Jensen-Shannon divergence (Lin 1991) of the distributions over its maximum, the entropy of the weights."""
-    if len(opinions) < 2:  # noqa: PLR2004
+    """Generalised Jensen-Shannon divergence (Lin 1991) over its maximum, the entropy of the weights."""
+    if len(opinions) < 2:
         return 0.0
     mixture = [
         sum(weights[name] * opinion.prediction.probabilities[i] for name, opinion in opinions.items())

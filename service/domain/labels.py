@@ -53,4 +53,4 @@ EMOTION_SENTIMENT: Mapping[str, tuple[float, float, float]] = MappingProxyType(
         "contempt": (1.0, 0.0, 0.0),
     }
 )
-"""P(sentiment | emotion), over `SENTIMENTS`; surprise is split as in MELD's training lines (583 negative, 565 positive)."""
+"""P(sentiment | emotion), over `SENTIMENTS`; surprise as in MELD's training lines (583 negative, 565 positive)."""

@@ -16,7 +16,7 @@ UNIFORM: Distribution = (1 / 3, 1 / 3, 1 / 3)
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one model says of one input: calibrated probabilities of sentiments and, if it speaks of them, of emotions."""
+    """What one model says of one input: calibrated probabilities of sentiments and, where known, of emotions."""
 
     probabilities: Distribution
     emotions: Mapping[str, float] = field(default_factory=dict)

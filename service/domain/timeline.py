@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class TimelinePoint:
-    """The fused verdict over one stretch of time (seconds), and what each modality said there; null where it was silent."""
+    """The fused verdict over one stretch of time (seconds), and what each modality said there; null where silent."""
 
     start: float
     end: float
@@ -47,9 +48,7 @@ def timeline(
     while seconds / step_seconds > LONGEST:
         step_seconds *= 2
     edges = [i * step_seconds for i in range(math.ceil(seconds / step_seconds - 1e-9))] + [seconds]
-    return tuple(
-        _point(start, end, moments, reliability, rule) for start, end in zip(edges, edges[1:], strict=False)
-    )
+    return tuple(_point(start, end, moments, reliability, rule) for start, end in itertools.pairwise(edges))
 
 
 def average(moments: Iterable[Moment], start: float = -math.inf, end: float = math.inf) -> Opinion | None:
