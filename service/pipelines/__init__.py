@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Term = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 @dataclass(frozen=True)
 class Options:
     """What a caller may choose; the same names in every route."""
 
-    language: str = "en"
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,5}$")] = "en"
     """BCP 47 tag of the language spoken or written."""
     explain: bool = False
     """Fill `explanation`."""
     transcribe: Literal["auto", "never"] = "auto"
     """Whether speech is put into words."""
-    aspects: tuple[str, ...] = ()
+    aspects: Annotated[tuple[Term, ...], Field(max_length=32)] = ()
     """Terms whose sentiment is wanted apart (text)."""
     detail: Literal["summary", "full"] = "summary"
     """`full` adds the parts: sentences, segments."""
-    min_confidence: float | None = None
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     """Withhold the verdict below this probability; null takes the service's setting."""
 
 

@@ -1,0 +1,153 @@
+"""Faces: found, aligned, judged; followed through a video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.analysis import Face, FacePart, Media, Notice
+from service.domain.fusion import Opinion
+from service.domain.sentiment import NO_EVIDENCE, Prediction, verdict
+from service.domain.timeline import Moment, mean
+from service.domain.tracks import Box, match
+from service.features.face import Detection, align, quality
+from service.media.decoder import Frames, Picture
+from service.pipelines.found import Found
+from service.runners import Models
+
+FORGET_SECONDS = 2.0
+"""A face that is unseen for longer is a new one when it comes back."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One face in one frame; the box is in pixels of the upright frame as it was sent."""
+
+    time: float
+    box: Box
+    score: float
+    quality: float
+    prediction: Prediction
+
+
+async def see(pictures: Sequence[NDArray[np.uint8]], scales: Sequence[float], models: Models) -> list[list[Sighting]]:
+    """The faces of each picture, largest first. `scales` are pixels of the picture given over pixels as sent."""
+    found = await models.detect(pictures)
+    crops = [align(picture, face.landmarks) for picture, faces in zip(pictures, found, strict=True) for face in faces]
+    said = iter(await models.face(crops) if crops else ())
+    return [
+        sorted((_sighting(face, picture, scale, next(said)) for face in faces), key=lambda s: -s.box[2] * s.box[3])
+        for picture, faces, scale in zip(pictures, found, scales, strict=True)
+    ]
+
+
+async def read_picture(picture: Picture, min_quality: float, models: Models) -> Found:
+    """A still picture: every face, and what those that are seen well enough say together."""
+    (sightings,) = await see([picture.pixels], [picture.scale], models)
+    faces = tuple(_face([sighting], number) for number, sighting in enumerate(sightings, start=1))
+    media = Media(width=picture.width, height=picture.height, frames_read=1)
+    notices = (
+        [Notice("truncated", "The picture ends early; what could be read of it was used.")] if picture.truncated else []
+    )
+    if not faces:
+        notices.append(Notice("no_face", "No face was found in the picture."))
+    return _found(sightings, faces, models, min_quality=min_quality, media=media, notices=tuple(notices))
+
+
+@dataclass
+class Watcher:
+    """Follows faces through the frames of a video."""
+
+    models: Models
+    frame_seconds: float
+    width: int
+    tracks: dict[int, list[Sighting]] = field(default_factory=dict)
+    frames_read: int = 0
+
+    async def feed(self, frames: Frames) -> None:
+        """Look at some frames more, in the order of time."""
+        self.frames_read += len(frames.times)
+        scales = [picture.shape[1] / self.width for picture in frames.pictures]
+        for time, sightings in zip(frames.times, await see(frames.pictures, scales, self.models), strict=True):
+            self._follow(time, sightings)
+
+    def finish(self, min_quality: float, media: Media) -> Found:
+        """What all faces say over the whole time."""
+        tracks = [track for track in self.tracks.values() if len(track) > 1 or self.frames_read <= 3]
+        sightings = sorted((s for track in tracks for s in track), key=lambda s: s.time)
+        faces = tuple(_face(track, number, self.frame_seconds) for number, track in enumerate(tracks, start=1))
+        notices = () if faces else (Notice("no_face", f"No face was found in {self.frames_read} sampled frames."),)
+        return _found(
+            sightings,
+            faces,
+            self.models,
+            min_quality=min_quality,
+            media=media,
+            notices=notices,
+            frame_seconds=self.frame_seconds,
+        )
+
+    def _follow(self, time: float, sightings: list[Sighting]) -> None:
+        seen = [_at(sighting, time) for sighting in sightings]
+        recent = {n: track[-1].box for n, track in self.tracks.items() if time - track[-1].time <= FORGET_SECONDS}
+        for sighting, track in zip(seen, match(recent, [s.box for s in seen]), strict=True):
+            self.tracks.setdefault(track or len(self.tracks) + 1, []).append(sighting)
+
+
+def _found(
+    sightings: Sequence[Sighting],
+    faces: tuple[Face, ...],
+    models: Models,
+    *,
+    min_quality: float,
+    media: Media,
+    notices: tuple[Notice, ...],
+    frame_seconds: float = 0.0,
+) -> Found:
+    """Fuse what is seen well enough; say what is not."""
+    clear = [sighting for sighting in sightings if sighting.quality >= min_quality]
+    if len(clear) < len(sightings):
+        bad = len(sightings) - len(clear)
+        detail = f"{bad} of {len(sightings)} views of a face are too small, dark, blurred or turned to be judged."
+        notices = (*notices, Notice("low_quality", detail))
+    used = ("face", "detector") if sightings else ("detector",)
+    if not clear:
+        return Found(face=FacePart(NO_EVIDENCE, {}, faces), media=media, models=used, notices=notices)
+    whole = mean([(sighting.prediction, sighting.quality) for sighting in clear])
+    opinion = Opinion(whole, float(np.mean([s.quality for s in clear])), models.info["face"].reliability)
+    return Found(
+        opinions={"face": opinion},
+        face=FacePart(verdict(whole.probabilities), whole.emotions, faces),
+        moments={"face": [Moment(s.time, s.time + frame_seconds, s.prediction, s.quality) for s in clear]},
+        media=media,
+        models=used,
+        notices=notices,
+    )
+
+
+def _sighting(face: Detection, picture: NDArray[np.uint8], scale: float, prediction: Prediction) -> Sighting:
+    x, y, width, height = (side / scale for side in face.box)
+    return Sighting(0.0, (x, y, width, height), face.score, quality(picture, face), prediction)
+
+
+def _at(sighting: Sighting, time: float) -> Sighting:
+    return Sighting(time, sighting.box, sighting.score, sighting.quality, sighting.prediction)
+
+
+def _face(track: Sequence[Sighting], number: int, frame_seconds: float | None = None) -> Face:
+    """A track as one face: where it was best seen, and what it says over its time."""
+    best = max(track, key=lambda sighting: sighting.quality)
+    whole = mean([(sighting.prediction, max(sighting.quality, 1e-3)) for sighting in track])
+    return Face(
+        box=best.box,
+        score=best.score,
+        quality=float(np.mean([sighting.quality for sighting in track])),
+        sentiment=verdict(whole.probabilities),
+        emotions=whole.emotions,
+        track=number,
+        start=None if frame_seconds is None else track[0].time,
+        end=None if frame_seconds is None else track[-1].time + frame_seconds,
+    )
