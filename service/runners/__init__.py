@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from service.domain.analysis import Transcript
 from service.domain.sentiment import Prediction
 from service.features.face import Detection
+from service.features.text import Window
 
 
 class RunnerError(Exception):
@@ -39,11 +40,19 @@ class TranscriptUnavailable(RunnerError):
     """No transcription weights are installed, or the setting turns them off."""
 
 
+class ItemRefused(RunnerError):
+    """The model could not take this item; the others of the batch are not touched by it."""
+
+
 @dataclass(frozen=True)
 class Failed:
     """What a model answers for one item that it could not take, beside the answers of the others."""
 
     detail: str
+
+
+State = Literal["healthy", "unhealthy", "starting"]
+"""What `Models.health` says of a model."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,8 @@ class ModelInfo:
     identifier: str
     reliability: float = 1.0
     languages: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the input must look like, from the registry: `max_tokens`, `window_seconds`, `hop_seconds`, `crop_size`."""
 
 
 class Models(Protocol):
@@ -64,6 +75,10 @@ class Models(Protocol):
     @property
     def info(self) -> dict[str, ModelInfo]:
         """By name: `text`, `speech`, `face`, `detector`, and `transcript` if there are weights for it."""
+        ...
+
+    def windows(self, text: str) -> list[Window]:
+        """The pieces in which the text model reads a text of any length; none for one without a word."""
         ...
 
     async def text(self, texts: Sequence[str]) -> list[Prediction]:
@@ -84,4 +99,8 @@ class Models(Protocol):
 
     async def transcribe(self, samples: NDArray[np.float32], language: str) -> Transcript:
         """The words of mono 16 kHz samples (n,). Raises `TranscriptUnavailable` where no weights are installed."""
+        ...
+
+    async def health(self, timeout_seconds: float = 1.0) -> dict[str, State]:
+        """How each model of `info` does, really asked, within the time given."""
         ...

@@ -1,0 +1,135 @@
+"""Which model each setting names: what it is, without loading it, and how it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.registry import ModelEntry, default_model, sha256
+from service.runners import ModelInfo, TranscriptUnavailable
+from service.runners import transcript as whisper
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.runners.face import FaceDetector, FaceModel, YuNetDetector
+    from service.runners.speech import SpeechModel
+    from service.runners.text import TextModel
+    from service.runners.torch_hub import HubAudioModel, HubImageModel, HubTextModel
+    from service.runners.transcript import TranscriptModel
+
+HUB = "hf:"
+DEFAULT = "default"
+
+HUB_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "text": {"max_tokens": 128},
+    "speech": {},
+    "face": {"crop_size": 224},  # what vision transformers read; they scale anything else
+}
+"""What differs for hub models from the settings of the default model of the same modality."""
+
+TASKS: Mapping[str, str] = {
+    "text": "text-sentiment",
+    "speech": "speech-emotion",
+    "face": "face-emotion",
+    "detector": "face-detection",
+}
+
+
+def describe(settings: Settings) -> dict[str, ModelInfo]:
+    """Every model that the settings name; `transcript` only if its weights are on this machine."""
+    info = {
+        "text": _classifier("text", settings.text_model, settings),
+        "speech": _classifier("speech", settings.speech_model, settings),
+        "face": _classifier("face", settings.face_model, settings),
+        "detector": _detector(settings.face_detector),
+    }
+    try:
+        whisper.find_weights(settings.transcript_model)
+    except TranscriptUnavailable:
+        return info
+    return info | {"transcript": ModelInfo(whisper.IDENTIFIER, languages=(whisper.LANGUAGE,))}
+
+
+def loader(model: str, settings: Settings) -> Callable[[], Any]:
+    """What loads a model by its name in `describe`, heavy imports included."""
+    return {
+        "text": lambda: load_text(settings),
+        "speech": lambda: load_speech(settings),
+        "face": lambda: load_face(settings),
+        "detector": lambda: load_detector(settings),
+        "transcript": lambda: load_transcript(settings),
+    }[model]
+
+
+def load_text(settings: Settings) -> TextModel | HubTextModel:
+    """The model that `text_model` names."""
+    if name := _hub_name("text_model", settings.text_model):
+        from service.runners.torch_hub import HubTextModel  # noqa: PLC0415 (needs the extra [torch])
+
+        return HubTextModel.load(name, settings.device)
+    from service.runners.text import TextModel  # noqa: PLC0415
+
+    return TextModel.load(default_model(TASKS["text"]), settings.threads)
+
+
+def load_speech(settings: Settings) -> SpeechModel | HubAudioModel:
+    """The model that `speech_model` names."""
+    if name := _hub_name("speech_model", settings.speech_model):
+        from service.runners.torch_hub import HubAudioModel  # noqa: PLC0415 (needs the extra [torch])
+
+        return HubAudioModel.load(name, settings.device)
+    from service.runners.speech import SpeechModel  # noqa: PLC0415
+
+    return SpeechModel.load(default_model(TASKS["speech"]), settings.threads)
+
+
+def load_face(settings: Settings) -> FaceModel | HubImageModel:
+    """The model that `face_model` names."""
+    if name := _hub_name("face_model", settings.face_model):
+        from service.runners.torch_hub import HubImageModel  # noqa: PLC0415 (needs the extra [torch])
+
+        return HubImageModel.load(name, settings.device)
+    from service.runners.face import FaceModel  # noqa: PLC0415
+
+    return FaceModel.load(default_model(TASKS["face"]), settings.threads)
+
+
+def load_detector(settings: Settings) -> FaceDetector | YuNetDetector:
+    """The detector that `face_detector` names."""
+    from service.runners.face import FaceDetector, YuNetDetector  # noqa: PLC0415
+
+    if settings.face_detector != DEFAULT:
+        return YuNetDetector(Path(settings.face_detector))
+    return FaceDetector.load(default_model(TASKS["detector"]), settings.threads)
+
+
+def load_transcript(settings: Settings) -> TranscriptModel:
+    """The model that `transcript_model` names. Raises `TranscriptUnavailable`."""
+    return whisper.TranscriptModel.load(settings.transcript_model, settings.threads)
+
+
+def _classifier(model: str, setting: str, settings: Settings) -> ModelInfo:
+    entry = default_model(TASKS[model])
+    if _hub_name(f"{model}_model", setting):
+        return ModelInfo(setting, settings.hub_reliability, settings={**entry.settings, **HUB_SETTINGS[model]})
+    return _of_entry(entry)
+
+
+def _detector(setting: str) -> ModelInfo:
+    if setting == DEFAULT:
+        return _of_entry(default_model(TASKS["detector"]))
+    return ModelInfo(f"{Path(setting).stem}@{sha256(Path(setting))[:12]}")
+
+
+def _of_entry(entry: ModelEntry) -> ModelInfo:
+    return ModelInfo(entry.identifier, entry.reliability, entry.languages, entry.settings)
+
+
+def _hub_name(variable: str, setting: str) -> str | None:
+    """The name or folder behind `hf:`, or None for the default model."""
+    if setting == DEFAULT:
+        return None
+    if not setting.startswith(HUB) or setting == HUB:
+        raise ValueError(f"SENTIMENT_{variable.upper()} is `default` or `hf:<name or folder>`, not {setting!r}.")
+    return setting.removeprefix(HUB)

@@ -1,0 +1,83 @@
+"""The text model: windows of text in, sentiment out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from onnxruntime import InferenceSession
+from tokenizers import Tokenizer
+
+from models.registry import ModelEntry
+from service.domain.sentiment import Prediction
+from service.features.text import MAX_TOKENS, load_tokenizer, pad
+from service.runners import Failed, calibration
+from service.runners.session import open_model
+
+SPARE_TOKENS = 64
+"""How much padding is cheaper than another call of the session."""
+
+
+class TextModel:
+    """Tokens to calibrated sentiment."""
+
+    def __init__(
+        self,
+        session: InferenceSession,
+        tokenizer: Tokenizer,
+        labels: Sequence[str],
+        temperature: float = 1.0,
+        max_tokens: int = MAX_TOKENS,
+    ) -> None:
+        self._session = session
+        self._tokenizer = tokenizer
+        self._labels = labels
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+
+    @classmethod
+    def load(cls, entry: ModelEntry, threads: int = 1) -> TextModel:
+        """The model of a registry entry. Raises `WeightsMismatch`."""
+        tokenizer = next(entry.path(file) for file in entry.files if file.endswith("tokenizer.json"))
+        max_tokens = int(entry.settings.get("max_tokens", MAX_TOKENS))
+        return cls(open_model(entry, threads), load_tokenizer(tokenizer), entry.labels, entry.temperature, max_tokens)
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction | Failed]:
+        """One answer a text, in order; a text longer than the model's window fails alone."""
+        results: list[Prediction | Failed] = [Failed("The text is longer than the model's window.")] * len(texts)
+        token_ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        lengths = [len(ids) for ids in token_ids]
+        for group in batches_by_length(lengths, self._max_tokens):
+            for index, prediction in zip(group, self._infer([token_ids[index] for index in group]), strict=True):
+                results[index] = prediction
+        return results
+
+    def warm(self) -> None:
+        """Infer once, so that the first caller does not wait for what is set up lazily."""
+        self.predict(["Good morning.", "It rains, and I forgot my umbrella at home once more."])
+
+    def _infer(self, token_ids: Sequence[Sequence[int]]) -> list[Prediction | Failed]:
+        batch = pad(token_ids)
+        feed = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        (logits,) = self._session.run(["logits"], feed)
+        return [
+            calibration.sentiments(row, self._labels, self._temperature) for row in calibration.rows(np.asarray(logits))
+        ]
+
+
+def batches_by_length(lengths: Sequence[int], longest: int, spare: int = SPARE_TOKENS) -> Iterator[list[int]]:
+    """Indices of texts of similar length: a group ends when padding it to its longest would waste over `spare` tokens.
+
+    Texts of more than `longest` tokens are in no group.
+    """
+    order = sorted((index for index, length in enumerate(lengths) if length <= longest), key=lambda i: -lengths[i])
+    group: list[int] = []
+    waste = 0
+    for index in order:
+        waste += lengths[group[0]] - lengths[index] if group else 0
+        if waste > spare:
+            yield group
+            group, waste = [], 0
+        group.append(index)
+    if group:
+        yield group
