@@ -1,0 +1,78 @@
+# Every command; `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PYTHONUNBUFFERED := 1
+export GRADIO_ANALYTICS_ENABLED := False
+export BENTOML_DO_NOT_TRACK := True
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve ui settings check format test test-torch bench build evaluate \
+        train-text train-speech train-face train-detector clean
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+run: $(VENV)/.run ## Start the service (PORT, 8000) and the UI (UI_PORT, 7860) until Ctrl-C
+	@exec $(BIN)/python deployment/local/run.py service ui
+
+serve: $(VENV)/.run ## Start the service alone
+	@exec $(BIN)/python deployment/local/run.py service
+
+ui: $(VENV)/.run ## Start the UI alone; SENTIMENT_API_URL names the service
+	@exec $(BIN)/python deployment/local/run.py ui
+
+settings: $(VENV)/.run ## Print every setting with its value
+	@$(BIN)/python -m service.settings
+
+check: $(VENV)/.test ## Style, types and import directions (seconds)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(VENV)/.test ## All tests but those that need torch
+	$(BIN)/python -m pytest
+
+test-torch: $(VENV)/.torch ## The tests that need torch (a large download)
+	$(BIN)/python -m pytest -m torch
+
+bench: $(VENV)/.test ## Throughput, latency, memory; prints the README's table
+	$(BIN)/python -m tests.load.bench
+
+build: $(VENV)/.test ## Build the Bento
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
+
+train-text: $(VENV)/.train ## Train, export, calibrate and publish the text model
+	$(BIN)/python -m models.training.text
+train-speech: $(VENV)/.train ## The same for speech
+	$(BIN)/python -m models.training.speech
+train-face: $(VENV)/.train ## The same for face emotion
+	$(BIN)/python -m models.training.face
+train-detector: $(VENV)/.train ## The same for the face detector
+	$(BIN)/python -m models.training.detector
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.run: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,torch]'
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'
+	@touch $@

@@ -1,0 +1,171 @@
+"""Runs the service and the user interface on this machine until Ctrl-C, and leaves nothing behind.
+
+    python deployment/local/run.py [service] [ui]
+
+`PORT` (8000) and `UI_PORT` (7860) move the ports; everything else is in `service/settings.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+CHECKOUT = Path(__file__).parents[2]
+READY_SECONDS = 120.0
+GRACE_SECONDS = 30.0
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Program:
+    """Something that is started, waited for and stopped."""
+
+    name: str
+    command: tuple[str, ...]
+    port: int
+    ready_path: str
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds it."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def programs(names: Sequence[str], home: Path) -> list[Program]:
+    """The programs of these names; `home` is a folder of this run's own."""
+    port, ui_port = int(os.environ.get("PORT", "8000")), int(os.environ.get("UI_PORT", "7860"))
+    service = Program(
+        name="service",
+        command=(sys.executable, "-m", "bentoml", "serve", "service.app:Gateway", "--port", str(port)),
+        port=port,
+        ready_path="/readyz",
+        environment=(("BENTOML_HOME", str(home)), ("BENTOML_DO_NOT_TRACK", "True"), ("PORT", str(port))),
+    )
+    ui = Program(
+        name="ui",
+        command=(sys.executable, "-m", "ui.app"),
+        port=ui_port,
+        ready_path="/health",
+        environment=(
+            ("SENTIMENT_API_URL", os.environ.get("SENTIMENT_API_URL", service.address)),
+            ("UI_PORT", str(ui_port)),
+        ),
+    )
+    return [program for program in (service, ui) if program.name in names]
+
+
+def main(names: Sequence[str]) -> int:
+    """Start what is named, wait until it is ready, run until a signal or until one of them ends."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    with private_folder() as home, contextlib.ExitStack() as running:
+        wanted = programs(names or ("service", "ui"), home)
+        taken = [program for program in wanted if _port_taken(program.port)]
+        if taken:
+            variable = "PORT" if taken[0].name == "service" else "UI_PORT"
+            print(f"Port {taken[0].port} is taken; set {variable} to another.", file=sys.stderr)
+            return 1
+        try:
+            started = [(program, running.enter_context(process(program))) for program in wanted]
+            for program, child in started:
+                wait_until_ready(program, child)
+            for program in wanted:
+                print(f"{program.name:8} {program.address}", flush=True)
+            print("Ctrl-C stops.", flush=True)
+            return _watch([child for _, child in started])
+        except KeyboardInterrupt:
+            print("\nStopping.", flush=True)
+            return 0
+        except (RuntimeError, TimeoutError) as error:
+            print(error, file=sys.stderr)
+            return 1
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """BentoML's home: one server must not share it, since it wipes the metrics there at start."""
+    folder = Path(tempfile.mkdtemp(prefix="multimodal-sentiment-run-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def process(program: Program) -> Iterator[subprocess.Popen[bytes]]:
+    """A running program in a process group of its own, which is gone on exit."""
+    child = subprocess.Popen(
+        program.command,
+        cwd=CHECKOUT,
+        env={**os.environ, **dict(program.environment)},
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (there are no threads yet)
+    )
+    try:
+        yield child
+    finally:
+        _stop(child)
+
+
+def wait_until_ready(program: Program, child: subprocess.Popen[bytes]) -> None:
+    """Raises `RuntimeError` if the program ends, `TimeoutError` if it is not ready in time."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise RuntimeError(f"The {program.name} ended with code {child.returncode} before it was ready.")
+        with contextlib.suppress(OSError), urllib.request.urlopen(program.address + program.ready_path, timeout=2):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"The {program.name} was not ready within {READY_SECONDS:.0f} s.")
+
+
+def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int:
+    """Wait until one of them ends; its exit code, or 1 for a clean end that nobody asked for."""
+    while all(child.poll() is None for child in children):
+        time.sleep(0.2)
+    return max((child.returncode or 1) for child in children if child.returncode is not None)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the program, which stops its own children, then SIGKILL to whatever is left of them."""
+    if child.poll() is None:
+        family = psutil.Process(child.pid).children(recursive=True)
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_SECONDS)
+        for left in (child, *family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
+    child.wait()
+
+
+def _port_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _die_with_parent() -> None:
+    """Linux: the child gets SIGTERM should this process die without a word."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
