@@ -117,7 +117,7 @@ class Collector(Generic[Item, Result]):
         self,
         model: str,
         call: Call[Item, Result],
-        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        limits: Limits = Limits(),
         observer: Observer | None = None,
         timeout_of: Callable[[list[Item]], float] | None = None,
     ) -> None:

@@ -127,7 +127,7 @@ class ConnectedModels:
         if "transcript" not in self._collectors:
             find_weights(self._transcript_setting)
             raise TranscriptUnavailable("Transcription weights appeared after the start; start the service again.")
-        if language.split("-")[0].lower() not in self.info["transcript"].languages:
+        if language.split("-", maxsplit=1)[0].lower() not in self.info["transcript"].languages:
             raise TranscriptUnavailable(f"No installed weights transcribe {language!r}.")
         (words,) = await self._collectors["transcript"].submit([samples])
         return words
