@@ -20,8 +20,7 @@ SPECIAL_TOKENS = 2  # [CLS] and [SEP] around every window
 
 _PICTOGRAM = "[\U0001f300-\U0001faff\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\u00a9\u00ae\u2122]"
 _EMOJI = (
-    "(?:[\U0001f1e6-\U0001f1ff]{2}"
-    f"|{_PICTOGRAM}(?:[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff]|\u200d{_PICTOGRAM})*)"
+    f"(?:[\U0001f1e6-\U0001f1ff]{{2}}|{_PICTOGRAM}(?:[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff]|\u200d{_PICTOGRAM})*)"
 )
 _LETTERS = r"\w[^\s!-/:-@\[-`{-~\u2000-\u2bff\u3000-\u303f\U0001f000-\U0001faff]*"
 _WORD = re.compile(
@@ -34,8 +33,12 @@ _SENTENCE_END = re.compile(
 )
 _LAST_WORD = re.compile(r"[\w.]*\w$")
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st jr sr vs e.g i.e cf no fig vol approx dept est inc ltd co corp u.s u.k a.m p.m "
-    "gen col sgt capt lt rep sen gov hon rev jan feb mar apr jun jul aug sep sept oct nov dec".split()
+    (
+        *("mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "cf", "no"),
+        *("fig", "vol", "approx", "dept", "est", "inc", "ltd", "co", "corp", "u.s", "u.k", "a.m", "p.m"),
+        *("gen", "col", "sgt", "capt", "lt", "rep", "sen", "gov", "hon", "rev", "jan"),
+        *("feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+    )
 )
 
 
