@@ -1,0 +1,96 @@
+"""Sound, inside the decoding process: any rate, layout and sample format becomes mono at 16 kHz without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+
+CHUNK_SAMPLES = 2 * SAMPLE_RATE
+
+_GAP_SECONDS = 0.1
+"""Clocks that differ by less are jitter: containers round times, coders delay by a frame."""
+
+_MAX_GAP_SECONDS = 60.0
+"""A longer jump is a broken clock rather than silence, and is left out."""
+
+
+@dataclass
+class Sound:
+    """Gathers decoded frames into chunks of `CHUNK_SAMPLES`; sample n is heard at n / `SAMPLE_RATE` seconds."""
+
+    origin_seconds: float
+    _parts: list[NDArray[np.float32]] = field(default_factory=list)
+    _gathered: int = 0
+    _sent: int = 0
+    _resampler: av.AudioResampler | None = None
+    _setup: tuple[object, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How far the sound reaches."""
+        return (self._sent + self._gathered) / SAMPLE_RATE
+
+    def add(self, frame: av.AudioFrame) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        """Take one frame in; yields the chunks that are full as (start in seconds, samples)."""
+        yield from self._flush_on_change(frame)
+        yield from self._fill_gap(frame)
+        assert self._resampler is not None
+        for resampled in self._resampler.resample(frame):
+            yield from self._append(_mono(resampled))
+
+    def finish(self) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        """What is left at the end."""
+        yield from self._drain()
+        if self._gathered:
+            yield self._chunk(np.concatenate(self._parts))
+
+    def _flush_on_change(self, frame: av.AudioFrame) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        """A resampler is made for one rate, layout and format; streams may change theirs on the way."""
+        setup = (frame.sample_rate, frame.layout.name, frame.format.name)
+        if setup != self._setup:
+            yield from self._drain()
+            self._setup = setup
+            self._resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=SAMPLE_RATE)
+
+    def _drain(self) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        resampler, self._resampler = self._resampler, None
+        if resampler is not None:
+            for resampled in resampler.resample(None):
+                yield from self._append(_mono(resampled))
+
+    def _fill_gap(self, frame: av.AudioFrame) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        """Silence up to where the frame says that it starts."""
+        if frame.time is None:
+            return
+        gap = frame.time - self.origin_seconds - self.seconds
+        if _GAP_SECONDS < gap < _MAX_GAP_SECONDS:
+            yield from self._append(np.zeros(round(gap * SAMPLE_RATE), np.float32))
+
+    def _append(self, samples: NDArray[np.float32]) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        self._parts.append(samples)
+        self._gathered += samples.size
+        if self._gathered < CHUNK_SAMPLES:
+            return
+        gathered = np.concatenate(self._parts)
+        for start in range(0, gathered.size - CHUNK_SAMPLES + 1, CHUNK_SAMPLES):
+            yield self._chunk(gathered[start : start + CHUNK_SAMPLES])
+        rest = gathered[gathered.size // CHUNK_SAMPLES * CHUNK_SAMPLES :]
+        self._parts, self._gathered = [rest], rest.size
+
+    def _chunk(self, samples: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
+        start = self._sent / SAMPLE_RATE
+        self._sent += samples.size
+        self._gathered -= samples.size
+        return start, samples
+
+
+def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
+    """The mean of the channels (swresample's own mix would be louder by 3 dB than each)."""
+    channels = frame.to_ndarray()
+    return channels.mean(axis=0, dtype=np.float32)

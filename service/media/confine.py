@@ -1,0 +1,94 @@
+"""What a decoding process gives up before it looks at a file. Whatever a system lacks is left out there."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import struct
+import sys
+import tempfile
+from contextlib import suppress
+
+_ON_LINUX = sys.platform == "linux"
+_MAX_DESCRIPTORS = 32
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNET = 0x40000000
+
+_LANDLOCK_CREATE_RULESET = 444
+_LANDLOCK_RESTRICT_SELF = 446
+_LANDLOCK_CREATE_RULESET_VERSION = 1
+_LANDLOCK_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
+"""Every right over files that a version of Landlock knows (linux/landlock.h)."""
+_LANDLOCK_NETWORK_RIGHTS = 0b11
+_LANDLOCK_SCOPES = 0b11
+
+
+def leave_surroundings() -> None:
+    """Once, in the process that forks: no network, no environment, and an empty folder that is already removed."""
+    os.environ.clear()
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    os.rmdir(folder)
+    if _ON_LINUX:
+        libc = ctypes.CDLL(None, use_errno=True)
+        # Root may leave the network at once; others need a user namespace for it, which a system may forbid.
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask to be killed when the forking process ends; on macOS the broken pipe and the limits do it."""
+    if not _ON_LINUX:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # It ended before we asked.
+        os._exit(1)
+
+
+def limit_resources(memory_bytes: int, cpu_seconds: int) -> None:
+    """Memory, processor time, descriptors; no file may be written and no core dumped."""
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
+    _limit(resource.RLIMIT_CPU, cpu_seconds)
+    # macOS knows the name and refuses the limit.
+    with suppress(OSError, ValueError):
+        _limit(resource.RLIMIT_AS, memory_bytes)
+
+
+def lock_files() -> None:
+    """Linux 5.13 and later: no path can be opened any more, and newer still: no port and no signal to others."""
+    if not _ON_LINUX:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    version = libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _LANDLOCK_CREATE_RULESET_VERSION)
+    if version < 1:
+        return
+    rules = _ruleset(version)
+    handle = libc.syscall(_LANDLOCK_CREATE_RULESET, rules, ctypes.c_size_t(len(rules)), 0)
+    if handle >= 0:
+        libc.syscall(_LANDLOCK_RESTRICT_SELF, handle, 0)
+        os.close(handle)
+
+
+def _ruleset(version: int) -> bytes:
+    """`struct landlock_ruleset_attr` that handles everything and so, without a rule, forbids it."""
+    files = _LANDLOCK_FILE_RIGHTS[min(version, max(_LANDLOCK_FILE_RIGHTS))]
+    if version < 4:
+        return struct.pack("=Q", files)
+    if version < 6:
+        return struct.pack("=QQ", files, _LANDLOCK_NETWORK_RIGHTS)
+    return struct.pack("=QQQ", files, _LANDLOCK_NETWORK_RIGHTS, _LANDLOCK_SCOPES)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Lower a limit for good, never above what the process was given."""
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))

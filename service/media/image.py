@@ -1,0 +1,169 @@
+"""Pictures, inside the decoding process: whatever Pillow reads becomes upright RGB of a bounded size."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from service.media import TooLarge, Undecodable
+from service.media.nursery import Send
+
+MAX_SIDE = 1920
+"""Longest side in pixels of what is handed on; larger pictures are scaled down."""
+
+_PLUGINS = (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+"""Every format that is read, loaded before the fork: the decoding process can't open a module's file any more."""
+Image.preinit()
+
+_WHITE = (255, 255, 255, 255)
+_SIXTEEN_TO_EIGHT_BITS = np.rint(np.arange(65_536) / 257).astype(np.uint8)
+
+_ORIENTATION_TAG = 0x0112
+_TURNS: Mapping[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what undoes it."""
+
+_LYING = (5, 6, 7, 8)
+
+
+def read(file: BinaryIO, request: Mapping[str, Any], send: Send) -> None:
+    """The operation `picture`: `request` has `reader` (Pillow's name of the format) and `max_pixels`.
+
+    Sends one message `picture` with `width` and `height` of the upright picture, `shape` of the pixels in the payload,
+    `frames` and `truncated`.
+    """
+    image = _open(file, request["reader"], request["max_pixels"])
+    frames, stored_size = getattr(image, "n_frames", 1), image.size
+    image, truncated = _load(image, file, request)
+    # Not before loading: PNG may carry its EXIF behind the pixels.
+    orientation = _orientation(image)
+    pixels = upright_rgb(image, orientation)
+    width, height = reversed(stored_size) if orientation in _LYING else stored_size
+    header = {"type": "picture", "width": width, "height": height, "frames": frames, "truncated": truncated}
+    send(header | {"shape": pixels.shape}, pixels.data)
+
+
+def check(file: BinaryIO, request: Mapping[str, Any], send: Send) -> None:
+    """The operation `check`, which shows that decoding works: a tiny picture is made and read as any other."""
+    sample = io.BytesIO()
+    Image.new("RGB", (8, 8), (200, 100, 50)).save(sample, "PNG")
+    read(sample, {"reader": "PNG", "max_pixels": 64}, send)
+
+
+def upright_rgb(image: Image.Image, orientation: int = 1) -> NDArray[np.uint8]:
+    """A loaded picture as (height, width, 3), at most `MAX_SIDE` long, turned, with alpha laid over white."""
+    rgb = _shrunk(_as_rgb(image))
+    turn = _TURNS.get(orientation)
+    return np.ascontiguousarray(rgb if turn is None else rgb.transpose(turn))
+
+
+def _open(file: BinaryIO, reader: str, max_pixels: int) -> Image.Image:
+    """Read the header alone, and refuse what it promises if that is too much."""
+    Image.MAX_IMAGE_PIXELS = None  # Our own limit, with our own sentence.
+    file.seek(0)
+    image = Image.open(file, formats=(reader,))
+    width, height = image.size
+    if width * height > max_pixels:
+        raise TooLarge(
+            f"The picture has {width} x {height} pixels; at most {max_pixels / 1e6:g} million pixels are taken."
+        )
+    return image
+
+
+def _load(image: Image.Image, file: BinaryIO, request: Mapping[str, Any]) -> tuple[Image.Image, bool]:
+    """Decode; of a file that ends early, the part that is there. The flag says so."""
+    try:
+        _draft(image)
+        image.load()
+    except OSError:
+        return _load_part(file, request), True
+    return image, False
+
+
+def _load_part(file: BinaryIO, request: Mapping[str, Any]) -> Image.Image:
+    ImageFile.LOAD_TRUNCATED_IMAGES = True  # This process reads no other file.
+    image = _open(file, request["reader"], request["max_pixels"])
+    _draft(image)
+    image.load()
+    if _is_blank(image):
+        raise Undecodable("The picture ends before its first pixels; send the whole file.")
+    return image
+
+
+def _is_blank(image: Image.Image) -> bool:
+    """One colour all over: nothing but the decoder's own filling came out."""
+    extrema = np.atleast_2d(image.getextrema())
+    return bool((extrema[:, 0] == extrema[:, 1]).all())
+
+
+def _draft(image: Image.Image) -> None:
+    """Let JPEG decode at a half, quarter or eighth of its size where that is still large enough."""
+    image.draft(None, (MAX_SIDE, MAX_SIDE))
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) to 8; damaged EXIF is no reason to refuse the pixels."""
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except (OSError, SyntaxError, TypeError, ValueError, struct.error):
+        return 1
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    longest = max(image.size)
+    if longest <= MAX_SIDE:
+        return image
+    width, height = (max(1, round(side * MAX_SIDE / longest)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(_SIXTEEN_TO_EIGHT_BITS[np.asarray(image)], "L").convert("RGB")
+    if image.mode in ("I", "F"):
+        return _stretched(_shrunk(image)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    opaque = Image.new("RGBA", image.size, _WHITE)
+    opaque.alpha_composite(image.convert("RGBA"))
+    return opaque.convert("RGB")
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    """Greys of 32 bits have no common white: from the darkest to the lightest of this picture."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    return Image.fromarray(np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8), "L")

@@ -1,0 +1,237 @@
+"""Decoding processes, as the service sees them: one a file, limited, watched, and killed with the request."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from service.media import DecodersBusy, Undecodable, wire
+from service.media.limits import Limits
+
+_log = logging.getLogger(__name__)
+
+_BOOT = (
+    "import json, sys; settings = json.loads(sys.argv[1]); sys.path[:] = settings['path']; "
+    "from service.media.nursery import main; main(settings)"
+)
+_KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL")
+"""All that the forking process sees of the environment, which may hold secrets."""
+
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",  # A process with threads should not fork.
+    "MALLOC_ARENA_MAX": "1",
+    "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+}
+_START_SECONDS = 30.0
+_STOP_SECONDS = 5.0
+_EVENT_BYTES = 64 * 1024
+
+_RESTARTED = "The decoder had to be restarted; send the request again."
+
+
+@dataclass(frozen=True, eq=False)
+class _Child:
+    """One decoding process that was ordered: its pid, then its exit status (negative: a signal); None if lost."""
+
+    id: int
+    started: asyncio.Future[int | None]
+    ended: asyncio.Future[int | None]
+
+
+class DecodingProcess:
+    """The reader's end of one running operation."""
+
+    def __init__(self, connection: socket.socket, pid: int, ended: asyncio.Future[int | None], limits: Limits) -> None:
+        self.pid = pid
+        self._connection = connection
+        self._ended = ended
+        self._limits = limits
+
+    async def receive(self, max_payload_bytes: int = 0) -> wire.Message:
+        """The next message, the last being of type `end`.
+
+        Raises what the operation raised; `Undecodable` if it crashed, hung, ran out of time or talks nonsense;
+        `DecodersBusy` if it was lost through no fault of the file.
+        """
+        try:
+            awaited = wire.receive(self._connection, max_payload_bytes)
+            message = await asyncio.wait_for(awaited, self._limits.stall_seconds)
+        except asyncio.TimeoutError:
+            seconds = self._limits.stall_seconds
+            raise Undecodable(f"The file held up its decoder, which gave nothing for {seconds:g} seconds.") from None
+        except wire.Garbled as error:
+            raise Undecodable("The file broke its decoder.") from error
+        if message is None:
+            raise await self._why_it_ended()
+        if message.header.get("type") == "error":
+            _log.info("undecodable file: %s", message.header.get("cause", message.header.get("detail")))
+            raise wire.read_error(message.header)
+        return message
+
+    async def _why_it_ended(self) -> Undecodable | DecodersBusy:
+        status = await self._ended
+        _log.info("a decoding process ended with status %s", status)
+        if status is None:
+            return DecodersBusy(_RESTARTED)
+        if status == -signal.SIGXCPU:
+            seconds = self._limits.cpu_seconds
+            return Undecodable(f"The file needs more than {seconds} seconds of processor time to decode.")
+        return Undecodable("The file made its decoder crash.")
+
+
+class Sandbox:
+    """Starts decoding processes through one forking process (`nursery`), which is started again should it die."""
+
+    def __init__(self, limits: Limits, operations: Mapping[str, str]) -> None:
+        """`operations` names what can be run: `"module:function"` of the type `nursery.Operation`."""
+        self._limits = limits
+        self._operations = dict(operations)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._children: dict[int, _Child] = {}
+        self._ids = itertools.count(1)
+        self._one_order = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Be ready to decode; does nothing if it is."""
+        async with self._one_order:
+            await self._ensure_started()
+
+    async def close(self) -> None:
+        """Kill what runs and leave no process behind."""
+        async with self._one_order:
+            if self._listener is not None and self._control is not None:
+                # The forking process kills its children and ends when it reads the end of its orders.
+                self._control.shutdown(socket.SHUT_WR)
+                await self._listener
+
+    @asynccontextmanager
+    async def run(self, operation: str, file: int, request: Mapping[str, Any]) -> AsyncIterator[DecodingProcess]:
+        """Run `operation` on the open descriptor `file`, in a process that is gone when the block is left."""
+        loop = asyncio.get_running_loop()
+        child = _Child(next(self._ids), loop.create_future(), loop.create_future())
+        order = {"start": child.id, "operation": operation, "request": request}
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.setblocking(False)
+            try:
+                with theirs:
+                    pid = await self._order(child, order, file, theirs)
+                yield DecodingProcess(ours, pid, child.ended, self._limits)
+            finally:
+                await self._end(child)
+
+    async def _order(self, child: _Child, order: Mapping[str, Any], file: int, connection: socket.socket) -> int:
+        """One order at a time, until it is answered: the descriptors of two must not arrive in one read."""
+        async with self._one_order:
+            control = await self._ensure_started()
+            self._children[child.id] = child
+            socket.send_fds(control, [json.dumps(order).encode() + b"\n"], [file, connection.fileno()])
+            pid = await asyncio.shield(child.started)
+        if pid is None:
+            raise DecodersBusy(_RESTARTED)
+        return pid
+
+    async def _end(self, child: _Child) -> None:
+        if child.id not in self._children:
+            return
+        if self._control is not None:
+            self._control.send(json.dumps({"kill": child.id}).encode() + b"\n")
+        await asyncio.shield(child.ended)
+
+    async def _ensure_started(self) -> socket.socket:
+        """The socket that orders go to; starts the forking process unless it runs."""
+        if self._control is not None:
+            return self._control
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            self._process = _launch(theirs, self._operations, self._limits)
+        events = _events(ours)
+        try:
+            await asyncio.wait_for(anext(events), _START_SECONDS)
+        except (asyncio.TimeoutError, StopAsyncIteration) as error:
+            self._process.kill()
+            ours.close()
+            raise RuntimeError("the decoder's process does not start") from error
+        self._control = ours
+        self._listener = asyncio.create_task(self._listen(events))
+        return ours
+
+    async def _listen(self, events: AsyncIterator[Mapping[str, Any]]) -> None:
+        """Note what the forking process says until it ends."""
+        async for event in events:
+            if "started" in event:
+                self._children[event["started"]].started.set_result(event["pid"])
+            else:
+                self._children.pop(event["ended"]).ended.set_result(event["status"])
+        await self._forget_process()
+
+    async def _forget_process(self) -> None:
+        """It has ended, asked or not: whoever waits for a child of it waits in vain."""
+        control, process, children = self._control, self._process, list(self._children.values())
+        self._control, self._process = None, None
+        self._children.clear()
+        for child in children:
+            for future in (child.started, child.ended):
+                if not future.done():
+                    future.set_result(None)
+        if control is not None:
+            control.close()
+        if process is not None:
+            await asyncio.to_thread(_reap, process)
+
+
+async def _events(control: socket.socket) -> AsyncIterator[Mapping[str, Any]]:
+    """What the forking process says, line by line."""
+    loop = asyncio.get_running_loop()
+    unread = b""
+    while True:
+        try:
+            data = await loop.sock_recv(control, _EVENT_BYTES)
+        except ConnectionError:
+            return
+        if not data:
+            return
+        *lines, unread = (unread + data).split(b"\n")
+        for line in lines:
+            yield json.loads(line)
+
+
+def _launch(control: socket.socket, operations: Mapping[str, str], limits: Limits) -> subprocess.Popen[bytes]:
+    settings = {
+        "path": [os.path.abspath(entry) for entry in sys.path],
+        "control": control.fileno(),
+        "operations": operations,
+        "memory_bytes": limits.memory_bytes,
+        "cpu_seconds": limits.cpu_seconds,
+    }
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", _BOOT, json.dumps(settings)],
+        env=kept | _ONE_THREAD,
+        stdin=subprocess.DEVNULL,
+        pass_fds=(control.fileno(),),
+        start_new_session=True,  # Ctrl-C is for the service, which closes the socket when it has finished.
+    )
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
