@@ -13,8 +13,9 @@ from service.domain.fusion import Opinion
 from service.domain.sentiment import NO_EVIDENCE, Prediction, verdict
 from service.domain.timeline import Moment, mean
 from service.domain.tracks import Box, match
-from service.features.face import Detection, align, quality
-from service.media.decoder import Frames, Picture
+from service.features.face import CROP_SIZE, Detection, align, quality
+from service.media.decoder import Picture
+from service.media.stream import Frames
 from service.pipelines.found import Found
 from service.runners import Models
 
@@ -36,7 +37,10 @@ class Sighting:
 async def see(pictures: Sequence[NDArray[np.uint8]], scales: Sequence[float], models: Models) -> list[list[Sighting]]:
     """The faces of each picture, largest first. `scales` are pixels of the picture given over pixels as sent."""
     found = await models.detect(pictures)
-    crops = [align(picture, face.landmarks) for picture, faces in zip(pictures, found, strict=True) for face in faces]
+    size = models.info["face"].settings.get("crop_size", CROP_SIZE)
+    crops = [
+        align(picture, face.landmarks, size) for picture, faces in zip(pictures, found, strict=True) for face in faces
+    ]
     said = iter(await models.face(crops) if crops else ())
     return [
         sorted((_sighting(face, picture, scale, next(said)) for face in faces), key=lambda s: -s.box[2] * s.box[3])

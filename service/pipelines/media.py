@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from service.domain.analysis import Media, Notice
-from service.media.decoder import Decoder, Frames, MediaStream, Samples
+from service.media.decoder import Decoder
+from service.media.stream import Frames, MediaStream, Samples
 from service.pipelines import Options
 from service.pipelines.face import Watcher, read_picture
 from service.pipelines.found import Found, Stopwatch

@@ -22,7 +22,7 @@ from service.features.speech import (
     signal_quality,
     windows,
 )
-from service.media.decoder import Samples as Chunk
+from service.media.stream import Samples as Chunk
 from service.pipelines import text
 from service.pipelines.found import Found
 from service.runners import Models, TranscriptUnavailable

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.registry import ModelEntry, default_model, sha256
+from service.features.text import MAX_TOKENS, Window, load_tokenizer, windows
 from service.runners import ModelInfo, TranscriptUnavailable
 from service.runners import transcript as whisper
 from service.settings import Settings
@@ -60,6 +61,13 @@ def loader(model: str, settings: Settings) -> Callable[[], Any]:
         "detector": lambda: load_detector(settings),
         "transcript": lambda: load_transcript(settings),
     }[model]
+
+
+def text_cutter() -> Callable[[str], list[Window]]:
+    """Cuts a text of any length into windows by the default model's tokens; hub models get the same windows."""
+    entry = default_model(TASKS["text"])
+    tokenizer = load_tokenizer(next(entry.path(file) for file in entry.files if file.endswith("tokenizer.json")))
+    return lambda text: windows(text, tokenizer, int(entry.settings.get("max_tokens", MAX_TOKENS)))
 
 
 def load_text(settings: Settings) -> TextModel | HubTextModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +14,10 @@ from service.domain.analysis import Transcript
 from service.domain.sentiment import Prediction
 from service.features.face import PICTURE_SIDES, Detection, Picture
 from service.features.speech import SAMPLE_RATE
+from service.features.text import Window
 from service.runners import ModelInfo, State, TranscriptUnavailable
 from service.runners.batching import Collector, Limits, Observer
-from service.runners.catalogue import describe, loader
+from service.runners.catalogue import describe, loader, text_cutter
 from service.runners.embedded import Embedded
 from service.runners.face import scale_of, shrink, unscaled
 from service.runners.remote import Remote
@@ -76,9 +77,12 @@ class ConnectedModels:
         backends: Mapping[str, Backend],
         collectors: Mapping[str, Collector[Any, Any]],
         transcript_setting: str,
+        cut_text: Callable[[str], list[Window]],
+        *,
         text_cache_entries: int = 0,
     ) -> None:
         self.info = info
+        self.windows = cut_text
         self._backends = backends
         self._collectors = collectors
         self._transcript_setting = transcript_setting
@@ -144,7 +148,14 @@ def connect(
     info = describe(settings)
     backends = {model: _backend(model, settings, proxies or {}) for model in info}
     collectors = {model: _collector(model, backend, settings, observer) for model, backend in backends.items()}
-    return ConnectedModels(info, backends, collectors, settings.transcript_model, settings.text_cache_entries)
+    return ConnectedModels(
+        info,
+        backends,
+        collectors,
+        settings.transcript_model,
+        text_cutter(),
+        text_cache_entries=settings.text_cache_entries,
+    )
 
 
 def _is_large(picture: Picture) -> bool:

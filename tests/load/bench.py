@@ -26,8 +26,8 @@ from pathlib import Path
 
 import psutil
 
+from models.registry import default_model
 from service.runners.text import TextModel
-from service.settings import load_settings
 from tests.load.http_load import Result, json_request, load, upload_request
 
 CHECKOUT = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def upload_requests(route: str, file: Path) -> Requests:
 def in_process(batch: int = 64, seconds: float = SECONDS) -> float:
     """Texts a second that the same int8 model reads in this process, one model a core, in batches."""
     cores = psutil.cpu_count() or 1
-    models = [TextModel.load(load_settings()) for _ in range(cores)]
+    models = [TextModel.load(default_model("text-sentiment")) for _ in range(cores)]
     with ThreadPoolExecutor(cores) as pool:
         start = time.perf_counter()
         counts = pool.map(lambda model: _read_for(model, batch, start + seconds), models)
