@@ -1,0 +1,95 @@
+"""Words, from a string to an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.pipelines import LanguageUnsupported, Options
+from service.pipelines.analyze import analyze_texts
+from service.pipelines.media import Tools
+from service.pipelines.text import explain, foreign
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("I love it", "positive"),
+        ("I hate it", "negative"),
+        ("The meeting is at noon", "neutral"),
+        ("This is not good at all", "negative"),
+        ("Best day ever 😍🎉", "positive"),
+    ],
+)
+async def test_plain_sentences_get_the_label_that_anyone_would_give(tools: Tools, text: str, label: str) -> None:
+    (answer,) = await analyze_texts([text], Options(), tools)
+    assert answer.sentiment.label == label
+    assert answer.sentiment.confidence == max(answer.sentiment.probabilities.values())
+    assert answer.kind == "text"
+    assert list(answer.modalities) == ["text"]
+
+
+@pytest.mark.parametrize("text", ["", "   \n\t", "\u200b\u200b"])
+async def test_nothing_to_read_is_an_abstention(tools: Tools, text: str) -> None:
+    (answer,) = await analyze_texts([text], Options(), tools)
+    assert answer.sentiment.reason == "no_evidence"
+    assert answer.sentiment.label is None
+
+
+async def test_many_texts_get_the_answers_that_each_gets_alone(tools: Tools) -> None:
+    texts = ["I love it", "", "It was all right, I suppose. " * 40, "Never again!"]
+    together = await analyze_texts(texts, Options(), tools)
+    for text, answer in zip(texts, together, strict=True):
+        (alone,) = await analyze_texts([text], Options(), tools)
+        assert answer.sentiment.label == alone.sentiment.label
+        assert answer.sentiment.distribution == pytest.approx(alone.sentiment.distribution, abs=0.05)
+
+
+async def test_the_end_of_a_long_text_counts(tools: Tools) -> None:
+    plain = "The committee met on Monday and read the minutes. " * 60
+    angry = "I am furious, this was a horrible, disgusting disaster. " * 60
+    (calm,), (ends_badly,) = [await analyze_texts([text], Options(), tools) for text in (plain, plain + angry)]
+    assert calm.sentiment.label == "neutral"
+    assert ends_badly.sentiment.probabilities["negative"] > calm.sentiment.probabilities["negative"] + 0.2
+
+
+async def test_the_explanation_points_at_the_word_that_carries_the_verdict(tools: Tools) -> None:
+    text = "Honestly, the food here is wonderful 🎂"
+    explanation = await explain(text, tools.models)
+    top = max(explanation.words, key=lambda word: word.weight)
+    assert top.text == "wonderful"
+    assert text[top.start : top.end] == "wonderful"
+
+
+async def test_aspects_are_told_apart(tools: Tools) -> None:
+    text = "The food was delicious and I loved it. The waiter was rude and awful."
+    options = Options(aspects=("food", "waiter", "music"), detail="full")
+    (answer,) = await analyze_texts([text], options, tools)
+    food, waiter, music = answer.modalities["text"].aspects
+    assert (food.sentiment.label, waiter.sentiment.label) == ("positive", "negative")
+    assert music.sentiment.reason == "no_evidence"
+    assert [text[start:end] for start, end in food.spans] == ["food"]
+    assert [sentence.text for sentence in answer.modalities["text"].sentences] == [
+        "The food was delicious and I loved it.",
+        "The waiter was rude and awful.",
+    ]
+
+
+async def test_a_script_that_the_model_cannot_read_is_not_guessed_at(tools: Tools) -> None:
+    (answer,) = await analyze_texts(["Мне очень не нравится этот фильм"], Options(), tools)
+    assert answer.sentiment.reason == "no_evidence"
+    assert [notice.code for notice in answer.warnings] == ["language_unsupported"]
+    assert not foreign("Café 😀 naïve")
+
+
+async def test_a_language_that_no_model_speaks_is_refused_with_those_that_are_spoken(tools: Tools) -> None:
+    with pytest.raises(LanguageUnsupported, match="en") as refused:
+        await analyze_texts(["Bonjour"], Options(language="fr-CA"), tools)
+    assert refused.value.spoken == ("en",)
+
+
+async def test_a_caller_may_ask_for_more_confidence(tools: Tools) -> None:
+    (answer,) = await analyze_texts(["I love it"], Options(min_confidence=1.0), tools)
+    assert answer.sentiment.reason == "low_confidence"
+    assert answer.modalities["text"].sentiment.label == "positive"
