@@ -1,0 +1,1 @@
+"""The contract over HTTP: routes, problems, uploads and the OpenAPI document."""

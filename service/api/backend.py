@@ -1,0 +1,39 @@
+"""What the routes answer with: the settings, and once the service is warm, its tools."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from service.api.problems import ProblemError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from service.api.temp_folder import TempFolder
+    from service.pipelines.analyze import Tools
+    from service.settings import Settings
+
+
+@dataclass
+class Backend:
+    """The state of one gateway process."""
+
+    settings: Settings
+    folder: TempFolder
+    tools: Tools | None = None
+    """None until models and decoder have started, and after they were closed."""
+    started: float = field(default_factory=time.time)
+    """Unix time in seconds."""
+
+    def require_tools(self) -> Tools:
+        """The tools. Raises `not_ready` while the service starts."""
+        if self.tools is None:
+            raise ProblemError("not_ready", "The models are still being loaded; try again in a moment.")
+        return self.tools
+
+
+def backend_of(request: Request) -> Backend:
+    """The backend of the app that answers this request."""
+    return request.app.state.backend

@@ -1,0 +1,135 @@
+"""The pieces of the OpenAPI document that routes share: problems, options, forms."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from service.api import schemas  # noqa: F401  (it is what gives the options' fields their descriptions)
+from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
+from service.pipelines import Options
+
+FILE_PROBLEMS = ("malformed_multipart", "too_large", "unsupported_media", "undecodable")
+"""What can be wrong with a form and the files in it."""
+
+ANSWER_PROBLEMS = (
+    "invalid_input",
+    "language_unsupported",
+    "cancelled",
+    "internal",
+    "overloaded",
+    "not_ready",
+    "model_unavailable",
+    "timed_out",
+)
+"""What can happen to every question to a model."""
+
+TEXT_PROBLEMS = ("malformed_json", "too_large", "unsupported_media", "too_long")
+
+ETAG_HEADER = {"ETag": {"description": "Digest of the answer.", "schema": {"type": "string"}}}
+NOT_MODIFIED = {"description": "Not changed since the `ETag` in `If-None-Match`."}
+
+_PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_EXAMPLE_ID = "6f9619ff8b86d011b42d00c04fc964ff"
+
+
+def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems."""
+    by_status: dict[int | str, list[str]] = defaultdict(list)
+    for code in codes:
+        by_status[PROBLEMS[code].status].append(code)
+    return {status: _problem_response(found) for status, found in sorted(by_status.items())}
+
+
+def option_parameters() -> list[dict[str, Any]]:
+    """The options as query parameters."""
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema.get("description", ""),
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+        }
+        for name, schema in option_properties().items()
+    ]
+
+
+def form_body(description: str, files: tuple[str, ...], *, text: bool = False) -> dict[str, Any]:
+    """The `requestBody` of a multipart form with these files, and the options as fields."""
+    parts: dict[str, Any] = {name: {"type": "string", "format": "binary"} for name in files}
+    if text:
+        parts["text"] = {"type": "string", "description": "A text."}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {**parts, **option_properties()},
+        "additionalProperties": False,
+    }
+    if text:
+        schema["anyOf"] = [{"required": [name]} for name in parts]
+    else:
+        schema["required"] = list(files)
+    # A list is sent as one part an item, which is how multipart forms write arrays unless told otherwise.
+    return {"description": description, "required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def text_body(max_texts: int, max_characters: int) -> dict[str, Any]:
+    """The `requestBody` of `/v1/text`."""
+    text = {"type": "string", "maxLength": max_characters}
+    properties = {
+        "text": {**text, "description": "One text; the answer is an `Analysis`."},
+        "texts": {
+            "type": "array",
+            "items": text,
+            "minItems": 1,
+            "maxItems": max_texts,
+            "description": "Several texts; the answer is `results`, in the same order.",
+        },
+        **option_properties(),
+    }
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "oneOf": [{"required": ["text"]}, {"required": ["texts"]}],
+        "additionalProperties": False,
+    }
+    examples = {
+        "one": {"summary": "One text", "value": {"text": "I love it"}},
+        "explained": {"summary": "With the words that it rests on", "value": {"text": "I love it", "explain": True}},
+        "several": {"summary": "Several texts", "value": {"texts": ["I love it", "The meeting is at noon"]}},
+    }
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+
+
+@cache
+def option_properties() -> dict[str, dict[str, Any]]:
+    """The JSON schema of each option, with its docstring and default."""
+    schema = TypeAdapter(Options).json_schema()
+    return {
+        name: {key: value for key, value in option.items() if key != "title"}
+        for name, option in schema["properties"].items()
+    }
+
+
+def _problem_response(codes: list[str]) -> dict[str, Any]:
+    kinds = [PROBLEMS[code] for code in codes]
+    content: dict[str, Any] = {
+        "schema": _PROBLEM_SCHEMA,
+        "examples": {kind.code: {"summary": kind.title, "value": _example(kind.code)} for kind in kinds},
+    }
+    response: dict[str, Any] = {
+        "description": " ".join(f"`{kind.code}`: {kind.title}." for kind in kinds),
+        "content": {MEDIA_TYPE: content},
+    }
+    if any(kind.retry_after_seconds for kind in kinds):
+        header = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer"}}
+        response["headers"] = {"Retry-After": header}
+    return response
+
+
+def _example(code: str) -> Any:
+    errors = [{"pointer": "/text", "detail": "This must be a string."}] if code == "invalid_input" else None
+    return ProblemError(code, PROBLEMS[code].cause, errors).body("/v1/text", _EXAMPLE_ID)

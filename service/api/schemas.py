@@ -1,0 +1,145 @@
+"""What answers look like: the domain's own dataclasses, and the few views that only the API has.
+
+Answers are serialised straight from the dataclasses, and the OpenAPI document describes the same classes: no field is
+written down twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import orjson
+from pydantic import ConfigDict
+from starlette.responses import Response
+from typing_extensions import TypedDict, is_typeddict
+
+from service import pipelines
+from service.api import problems
+from service.api.problems import Problem
+from service.domain import analysis, fusion, sentiment, timeline
+from service.domain.analysis import Analysis
+from service.runners import State
+
+DOCUMENTED = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
+"""Attribute docstrings become descriptions; a field with a default is always there in an answer."""
+
+DOCUMENTED_DICT = ConfigDict(use_attribute_docstrings=True)
+"""The same for a `TypedDict`, whose members may be left out where it says so."""
+
+
+def _document(module: ModuleType) -> None:
+    """Set the configuration of a module's classes, where pydantic looks for it."""
+    for value in vars(module).values():
+        if not isinstance(value, type) or value.__module__ != module.__name__:
+            continue
+        if is_dataclass(value):
+            value.__pydantic_config__ = DOCUMENTED  # type: ignore[attr-defined]
+        elif is_typeddict(value):
+            value.__pydantic_config__ = DOCUMENTED_DICT  # type: ignore[attr-defined]
+
+
+for _module in (analysis, fusion, sentiment, timeline, pipelines, problems):
+    _document(_module)
+
+
+class Results(TypedDict):
+    """The answers to several texts."""
+
+    __pydantic_config__ = DOCUMENTED_DICT  # type: ignore[misc]
+
+    results: list[Analysis | Problem]
+    """One a text, in the order of `texts`."""
+
+
+@dataclass(frozen=True)
+class System:
+    """How busy the machine is, in percent."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    cpu_percent: float
+    memory_percent: float
+    disk_percent: float
+    """Of the disk that holds uploads while they are answered."""
+
+
+@dataclass(frozen=True)
+class About:
+    """Which service answers."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    version: str
+    environment: str
+
+
+Status = Literal["healthy", "degraded", "unhealthy"]
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What the service stands on, each really asked."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    models: Status
+    """All models together: degraded if one is missing or does not answer, unhealthy if none answers."""
+    decoder: Status
+    runners: Mapping[str, State]
+    """Each model by name."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the service is."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    status: Status
+    """healthy; degraded: it answers, but something is missing; unhealthy."""
+    timestamp: float
+    """When this was asked, as Unix time in seconds."""
+    uptime_seconds: float
+    system: System
+    api: About
+    dependencies: Dependencies
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """One model: what it is, what it scored and what it must not be used for."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    name: str
+    version: str
+    task: str
+    modality: str | None
+    sha256: str | None
+    """Digest of the weights file; null for a model that a setting brought in."""
+    labels: tuple[str, ...]
+    languages: tuple[str, ...]
+    """Empty where the language does not matter."""
+    scores: Mapping[str, Any]
+    """Measured scores, by data set."""
+    licence: str | None
+    commercial_use: bool | None
+    """Whether the licences of the training data allow commercial use; null if it is not known."""
+    limits: tuple[str, ...]
+    served: bool
+    """Whether this model answers requests now."""
+
+
+class ModelList(TypedDict):
+    """Every model."""
+
+    models: list[ModelView]
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A value as JSON. Dataclasses are written as they are; NaN is written as null."""
+    content = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, status, dict(headers or {}), media_type="application/json")

@@ -1,0 +1,132 @@
+"""The BentoML service: a gateway over the runners. `bentoml serve service.app:Gateway` starts them all."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from typing import TYPE_CHECKING, Any
+
+import bentoml
+from _bentoml_sdk import Service
+
+from service.api import application
+from service.api.edge import Edge
+from service.media.decoder import Decoder
+from service.media.limits import Limits
+from service.observability import logs, metrics
+from service.pipelines.media import Tools
+from service.runners.connect import connect
+from service.runners.services import FaceRunner, SpeechRunner, TextRunner, TranscriptRunner
+from service.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
+
+DROPPED = frozenset({"OpenTelemetryMiddleware", "TimeoutMiddleware"})
+"""BentoML's middlewares that cost more than all the rest of a request together; the edge has a time-out of its own."""
+
+KEPT = frozenset({"ContextMiddleware"})
+
+GC_THRESHOLD = 50_000
+"""New objects between collections: with Python's 2,000 every few requests pay for walking all that is alive."""
+
+log = logging.getLogger("service.app")
+
+settings = load_settings()
+api = application.build(settings)
+
+
+class UnexpectedBentoML(RuntimeError):
+    """This BentoML wraps its application in other middlewares than the pinned version."""
+
+
+class GatewayService(Service):
+    """A BentoML service whose application is our edge, with BentoML's own routes behind it."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """What the server runs. Raises `UnexpectedBentoML`."""
+        app: Starlette = super().to_asgi(is_main)  # type: ignore[assignment]
+        drop_middlewares(app)
+        return Edge(application.routes(api), app, settings)
+
+
+def drop_middlewares(app: Starlette) -> None:
+    """Take `DROPPED` out of BentoML's application, if its middlewares are those that we know."""
+    names = [getattr(middleware.cls, "__name__", "") for middleware in app.user_middleware]
+    if set(names) != DROPPED | KEPT:
+        raise UnexpectedBentoML(f"Expected the middlewares {sorted(DROPPED | KEPT)}, found {names}.")
+    app.user_middleware = [
+        middleware for middleware, name in zip(app.user_middleware, names, strict=True) if name not in DROPPED
+    ]
+
+
+@bentoml.service(
+    name="multimodal_sentiment",
+    service_class=GatewayService,
+    workers=settings.workers,
+    http={"host": settings.host, "port": settings.port},  # pyright: ignore[reportArgumentType]  # a name will do
+    traffic={"timeout": settings.request_timeout_seconds},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(api, path="/")
+class Gateway:
+    """Takes requests, decodes their media, asks the runners, and fuses what they say."""
+
+    speech = bentoml.depends(SpeechRunner)
+    face = bentoml.depends(FaceRunner)
+    transcript = bentoml.depends(TranscriptRunner)
+    if settings.text_runner == "process":
+        text = bentoml.depends(TextRunner)
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        """Begin to load; until it is done, /readyz says so and requests get `not_ready`."""
+        logs.configure(settings.log_level)
+        metrics.build_info()
+        api.state.backend.folder.open()
+        self._starting = asyncio.create_task(self._start_tools())
+        self._starting.add_done_callback(_tell_failure)
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        """Let go of models, decoders and files."""
+        self._starting.cancel()
+        backend = api.state.backend
+        tools, backend.tools = backend.tools, None
+        if tools is not None:
+            await tools.models.close()
+            await tools.decoder.close()
+        backend.folder.close()
+
+    async def _start_tools(self) -> None:
+        models = connect(settings, self._proxies(), metrics.ModelMetrics())
+        decoder = Decoder(decoder_limits(settings))
+        await asyncio.gather(models.start(), decoder.start())
+        api.state.backend.tools = Tools(models, decoder, settings)
+        # What is alive now stays alive: let the collector never look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
+        log.info("ready")
+
+    def _proxies(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("text", "speech", "face", "transcript") if hasattr(self, name)}
+
+
+def _tell_failure(starting: asyncio.Task[None]) -> None:
+    if not starting.cancelled() and (error := starting.exception()) is not None:
+        log.critical("the models could not be loaded", exc_info=error)
+
+
+def decoder_limits(settings: Settings) -> Limits:
+    """What one file may cost."""
+    return Limits(
+        max_pixels=settings.max_pixels,
+        decoders=settings.decoders,
+        memory_bytes=settings.decode_memory_bytes,
+        cpu_seconds=settings.decode_cpu_seconds,
+        stall_seconds=settings.decode_stall_seconds,
+    )

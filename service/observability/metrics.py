@@ -1,0 +1,144 @@
+"""Prometheus metrics: what is counted, and one scrape over all processes of the service.
+
+Labels are bounded: endpoints are route templates, methods and modalities come from fixed lists, and nothing that
+people send becomes a label.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE  # noqa: F401  (goes with `scrape`)
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from service import __version__
+from service.domain.analysis import Analysis
+from service.domain.labels import MODALITIES
+from service.domain.sentiment import Sentiment
+
+MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_TENTHS = tuple(tenth / 10 for tenth in range(1, 11))
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+_requests = Counter("http_requests_total", "Requests answered.", ("method", "endpoint", "status"))
+_request_seconds = Histogram(
+    "http_request_duration_seconds",
+    "Seconds from request to the end of the answer.",
+    ("method", "endpoint"),
+    buckets=_SECONDS,
+)
+connections = Gauge("active_connections", "Open WebSockets.", multiprocess_mode="livesum")
+_inference_seconds = Histogram(
+    "model_inference_seconds",
+    "Seconds that a batch took, the way there and back included.",
+    ("model_type",),
+    buckets=_SECONDS,
+)
+_batch_size = Histogram(
+    "model_batch_size", "Items that one call to a model carried.", ("model_type",), buckets=_BATCHES
+)
+_queue_depth = Gauge("queue_depth", "Items that wait for a model.", ("queue",), multiprocess_mode="livesum")
+_queue_seconds = Histogram("queue_wait_seconds", "Seconds that an item waited.", ("queue",), buckets=_SECONDS)
+_model_failures = Counter("model_failures_total", "Batches that a model did not answer.", ("model_type",))
+_decode_seconds = Histogram("media_decode_seconds", "Seconds spent decoding a file.", ("kind",), buckets=_SECONDS)
+_rejected = Counter("media_rejected_total", "Files that were refused.", ("kind", "code"))
+_predictions = Counter("predictions_total", "Verdicts given.", ("modality", "label"))
+_abstentions = Counter("abstentions_total", "Fused verdicts withheld.", ("reason",))
+_confidence = Histogram("prediction_confidence", "Confidence of the verdicts given.", ("modality",), buckets=_TENTHS)
+_build = Gauge("build_info", "Always 1; the label says which version runs.", ("version",), multiprocess_mode="max")
+
+
+def build_info() -> None:
+    """State the version that runs."""
+    _build.labels(__version__).set(1)
+
+
+def served(method: str, endpoint: str, status: int, seconds: float) -> None:
+    """Count one answered request."""
+    method = method if method in METHODS else "other"
+    _child(_requests, method, endpoint, str(status)).inc()
+    _child(_request_seconds, method, endpoint).observe(seconds)
+
+
+def predicted(analysis: Analysis) -> None:
+    """Count the verdicts of one answer: the fused one, and each modality's own."""
+    _count("fused", analysis.sentiment)
+    for modality in MODALITIES:
+        part = analysis.modalities.get(modality)
+        if part is not None:
+            _count(modality, part.sentiment)
+    if analysis.sentiment.reason is not None:
+        _child(_abstentions, analysis.sentiment.reason).inc()
+
+
+def decoded(kind: str, seconds: float) -> None:
+    """Count one decoded file."""
+    _child(_decode_seconds, kind).observe(seconds)
+
+
+def rejected(kind: str, code: str) -> None:
+    """Count one file that was refused."""
+    _child(_rejected, kind, code).inc()
+
+
+class ModelMetrics:
+    """Notes what happens in the models' queues (an `Observer` of `runners.batching`)."""
+
+    def queued(self, model: str, depth: int) -> None:
+        """So many items wait now."""
+        _child(_queue_depth, model).set(depth)
+
+    def sent(self, model: str, waited_seconds: Sequence[float]) -> None:
+        """A batch leaves: how long each of its items waited."""
+        histogram = _child(_queue_seconds, model)
+        for seconds in waited_seconds:
+            histogram.observe(seconds)
+
+    def answered(self, model: str, size: int, seconds: float) -> None:
+        """A batch of `size` items came back after `seconds`."""
+        _child(_batch_size, model).observe(size)
+        _child(_inference_seconds, model).observe(seconds)
+
+    def failed(self, model: str, size: int, seconds: float) -> None:
+        """A batch was lost."""
+        _child(_model_failures, model).inc()
+
+
+def scrape() -> bytes:
+    """Every metric of every process of this service, as Prometheus reads it."""
+    folder = os.environ.get(MULTIPROCESS_FOLDER)
+    if not folder:
+        return generate_latest(REGISTRY)
+    _forget_dead_processes(Path(folder))
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=folder)
+    return generate_latest(registry)
+
+
+def _count(modality: str, sentiment: Sentiment) -> None:
+    if sentiment.label is None:
+        return
+    _child(_predictions, modality, sentiment.label).inc()
+    _child(_confidence, modality).observe(sentiment.confidence)
+
+
+@cache
+def _child(metric: Any, *labels: str) -> Any:
+    """The series of a metric with these labels; kept, since looking it up costs more than counting."""
+    return metric.labels(*labels)
+
+
+def _forget_dead_processes(folder: Path) -> None:
+    """A process that was killed leaves its live gauges behind; they would be summed for ever."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rsplit("_", 1)[1])
+        if not psutil.pid_exists(pid):
+            mark_process_dead(pid, path=str(folder))
