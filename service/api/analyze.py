@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -81,7 +84,7 @@ async def post_analyze(request: Request) -> Response:
             raise invalid("", "Send at least one of text, audio, image and video.")
         if text is not None:
             check_length(text, backend.settings)
-        return await _answer(request, backend, Inputs(text=text, **form.files), form)
+        return await _answer(request, backend, _inputs(form.files, text), form)
 
 
 async def _answer_file(request: Request, kind: str) -> Response:
@@ -89,7 +92,11 @@ async def _answer_file(request: Request, kind: str) -> Response:
     async with receive_form(request, _FILE, backend.folder) as form:
         if "file" not in form.files:
             raise invalid("/file", f"The field `file` with the {kind} is missing.")
-        return await _answer(request, backend, Inputs(**{kind: form.files["file"]}), form)
+        return await _answer(request, backend, _inputs({kind: form.files["file"]}), form)
+
+
+def _inputs(files: Mapping[str, Path], text: str | None = None) -> Inputs:
+    return Inputs(text=text, audio=files.get("audio"), image=files.get("image"), video=files.get("video"))
 
 
 async def _answer(request: Request, backend: Backend, inputs: Inputs, form: Form) -> Response:

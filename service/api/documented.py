@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from service.api import schemas  # noqa: F401  (it is what gives the options' fields their descriptions)
-from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
+from service.api.problems import MEDIA_TYPE, PROBLEMS, FieldError, ProblemError
 from service.pipelines import Options
 
 FILE_PROBLEMS = ("malformed_multipart", "too_large", "unsupported_media", "undecodable")
@@ -131,5 +131,7 @@ def _problem_response(codes: list[str]) -> dict[str, Any]:
 
 
 def _example(code: str) -> Any:
-    errors = [{"pointer": "/text", "detail": "This must be a string."}] if code == "invalid_input" else None
-    return ProblemError(code, PROBLEMS[code].cause, errors).body("/v1/text", _EXAMPLE_ID)
+    errors: list[FieldError] = [{"pointer": "/text", "detail": "This must be a string."}]
+    return ProblemError(code, PROBLEMS[code].cause, errors if code == "invalid_input" else None).body(
+        "/v1/text", _EXAMPLE_ID
+    )

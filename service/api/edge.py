@@ -94,7 +94,8 @@ class Exchange:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # the server itself leaves out the body of an answer to HEAD
         self._scope = scope
-        timers = self._start_timers()
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._watch, task)
         try:
             await app(scope, self._receive, self._send)
         except asyncio.CancelledError:
@@ -102,38 +103,32 @@ class Exchange:
                 raise
             raise self._stopped from None
         finally:
-            for timer in timers:
-                timer.cancel()
+            timer.cancel()
             if self._watcher is not None:
                 self._watcher.cancel()
         if self._replaced is not None:
             raise self._replaced
 
-    def _start_timers(self) -> tuple[asyncio.TimerHandle, ...]:
-        loop = asyncio.get_running_loop()
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        seconds = self._settings.request_timeout_seconds
-        late = ProblemError("timed_out", f"The request took longer than {seconds:g} s; send less at once.")
-        return (
-            loop.call_later(WATCH_AFTER_SECONDS, self._watch, task),
-            loop.call_later(seconds, self._stop, task, late),
-        )
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        self._watcher = asyncio.create_task(self._stop_in_time(task))
 
-    def _stop(self, task: asyncio.Task[None], problem: ProblemError) -> None:
-        """Cancel the work, once: what it holds (files, decoders) is given back on its way out."""
-        if self._stopped is None and not self._finished:
+    async def _stop_in_time(self, task: asyncio.Task[None]) -> None:
+        """Cancel the work, once, when its client is gone or its time is up; it gives back what it holds on its way out."""
+        limit = self._settings.request_timeout_seconds
+        try:
+            await asyncio.wait_for(self._client_left(), max(limit - WATCH_AFTER_SECONDS, 0))
+            problem = ProblemError("cancelled", "The client went away before the answer was ready.")
+        except (asyncio.TimeoutError, TimeoutError):
+            problem = ProblemError("timed_out", f"The request took longer than {limit:g} s; send less at once.")
+        if not self._finished:
             self._stopped = problem
             task.cancel()
 
-    def _watch(self, task: asyncio.Task[None]) -> None:
-        self._watcher = asyncio.create_task(self._stop_when_left(task))
-
-    async def _stop_when_left(self, task: asyncio.Task[None]) -> None:
+    async def _client_left(self) -> None:
         while not self._read:  # whoever reads the body hears that the client left
             await asyncio.sleep(WATCH_AFTER_SECONDS)
         while (await self._receive_message())["type"] != "http.disconnect":
             pass
-        self._stop(task, ProblemError("cancelled", "The client went away before the answer was ready."))
 
     def _check_length(self) -> None:
         length = Headers(scope=self._scope).get("content-length", "")

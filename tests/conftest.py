@@ -1,0 +1,30 @@
+"""What tests of several parts share: sample files, and the real service on a free port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving import RunningService, running_service
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Real files in the formats that people upload; each folder has an `index.tsv`."""
+    data = Path(os.environ.get("SENTIMENT_DATA", CHECKOUT.parent / "shared" / "data"))
+    folder = data / "samples"
+    if not folder.is_dir():
+        pytest.skip(f"There are no sample files at {folder}; set SENTIMENT_DATA to the folder that holds `samples`.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """The real service, started once for all tests that speak HTTP to it."""
+    with running_service(tmp_path_factory.mktemp("service")) as running:
+        yield running

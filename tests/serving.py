@@ -1,0 +1,109 @@
+"""Starts the real service, as `make serve` does, and stops it without leaving a process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+CHECKOUT = Path(__file__).parents[1]
+READY_SECONDS = 90.0
+STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service that answers at `address`; `temp_folder` is where it keeps uploads."""
+
+    address: str
+    temp_folder: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def family(self) -> list[psutil.Process]:
+        """Its processes that are alive."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def kept_files(self) -> list[Path]:
+        """The uploads that it holds now."""
+        return [path for path in self.temp_folder.rglob("*") if path.is_file()]
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait until it has."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def running_service(
+    folder: Path, identifier: str = "service.app:Gateway", **settings: object
+) -> Iterator[RunningService]:
+    """The service that `identifier` names, with these settings (`max_body_bytes=1000`); `folder` is its own alone."""
+    port = free_port()
+    log = folder / "service.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            (sys.executable, "-m", "bentoml", "serve", identifier, "--port", str(port)),
+            cwd=CHECKOUT,
+            env=_environment(folder, port, settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    running = RunningService(f"http://127.0.0.1:{port}", folder / "uploads", log, process)
+    family: list[psutil.Process] = []
+    try:
+        _wait_until_ready(running)
+        family = running.family()
+        yield running
+        running.stop()
+    finally:
+        for left in (process, *family):
+            try:
+                left.kill()
+            except psutil.NoSuchProcess:
+                continue
+        process.wait()
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _environment(folder: Path, port: int, settings: dict[str, object]) -> dict[str, str]:
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("SENTIMENT_")}
+    own = {
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PORT": str(port),
+        "SENTIMENT_TEMP_FOLDER": str(folder / "uploads"),
+    }
+    return {**plain, **own, **{f"SENTIMENT_{name.upper()}": str(value) for name, value in settings.items()}}
+
+
+def _wait_until_ready(running: RunningService) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if running.process.poll() is not None:
+            break
+        try:
+            if httpx.get(f"{running.address}/readyz", timeout=5).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise RuntimeError(f"The service did not get ready:\n{running.log.read_text(errors='replace')[-4000:]}")
