@@ -1,0 +1,281 @@
+"""What the service answers, as values with names.
+
+Scores are in [0, 1], valence is in [-1, 1], times are in seconds, offsets count Unicode code points, boxes are pixels
+of the upright picture. What a newer service adds is ignored here and kept in `Analysis.raw`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+Label = Literal["negative", "neutral", "positive"]
+Modality = Literal["text", "speech", "face"]
+
+LABELS: tuple[Label, ...] = ("negative", "neutral", "positive")
+MODALITIES: tuple[Modality, ...] = ("text", "speech", "face")
+
+
+@dataclass(frozen=True)
+class Sentiment:
+    """A verdict; `label` is None when the service abstains, and `reason` says why."""
+
+    label: Label | None
+    valence: float
+    confidence: float
+    probabilities: Mapping[str, float]
+    abstained: bool = False
+    reason: str | None = None
+
+    @property
+    def leaning(self) -> str:
+        """The most probable label, also where it was withheld."""
+        return max(self.probabilities, key=self.probabilities.__getitem__, default="neutral")
+
+    @property
+    def grounded(self) -> bool:
+        """Whether there was anything to go on."""
+        return self.reason != "no_evidence"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the reader should know; not an error."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of a text."""
+
+    start: int
+    end: int
+    text: str
+    sentiment: Sentiment
+
+
+@dataclass(frozen=True)
+class Aspect:
+    """What the sentences that mention a term say."""
+
+    term: str
+    sentiment: Sentiment
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """What the words say."""
+
+    sentiment: Sentiment
+    text: str
+    source: str = "given"
+    emotions: Mapping[str, float] = field(default_factory=dict)
+    aspects: tuple[Aspect, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpeechSegment:
+    """One stretch of speech."""
+
+    start: float
+    end: float
+    sentiment: Sentiment
+    emotions: Mapping[str, float] = field(default_factory=dict)
+    quality: float = 1.0
+
+
+@dataclass(frozen=True)
+class SpeechPart:
+    """What the voice says."""
+
+    sentiment: Sentiment
+    emotions: Mapping[str, float] = field(default_factory=dict)
+    speech_seconds: float = 0.0
+    segments: tuple[SpeechSegment, ...] = ()
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face: `box` is x, y, width, height; `track` is its number; `start` and `end` are None for a picture."""
+
+    box: tuple[float, float, float, float]
+    sentiment: Sentiment | None = None
+    emotions: Mapping[str, float] = field(default_factory=dict)
+    score: float = 1.0
+    quality: float = 1.0
+    track: int = 1
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class FacePart:
+    """What the faces say."""
+
+    sentiment: Sentiment
+    emotions: Mapping[str, float] = field(default_factory=dict)
+    faces: tuple[Face, ...] = ()
+
+
+@dataclass(frozen=True)
+class Modalities:
+    """What each modality says; None where it was not given."""
+
+    text: TextPart | None = None
+    speech: SpeechPart | None = None
+    face: FacePart | None = None
+
+    def present(self) -> dict[Modality, TextPart | SpeechPart | FacePart]:
+        """Those that were given, by name, in the order of `MODALITIES`."""
+        parts = {"text": self.text, "speech": self.speech, "face": self.face}
+        return {name: part for name in MODALITIES if (part := parts[name]) is not None}
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How the modalities were combined."""
+
+    method: str = ""
+    contributions: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    quality: Mapping[str, float] = field(default_factory=dict)
+    conflict: float = 0.0
+    without: Mapping[str, Sentiment] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TimelinePoint:
+    """The fused verdict over one stretch of time, and what each modality said there."""
+
+    start: float
+    end: float
+    sentiment: Sentiment
+    text: Sentiment | None = None
+    speech: Sentiment | None = None
+    face: Sentiment | None = None
+
+    def of(self, modality: Modality) -> Sentiment | None:
+        """What this modality said; None where it was silent."""
+        return {"text": self.text, "speech": self.speech, "face": self.face}[modality]
+
+
+@dataclass(frozen=True)
+class TranscriptSegment:
+    """A stretch of speech in words."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said."""
+
+    text: str
+    language: str = "en"
+    confidence: float = 1.0
+    segments: tuple[TranscriptSegment, ...] = ()
+
+
+@dataclass(frozen=True)
+class WordWeight:
+    """How far a word moves the valence."""
+
+    start: int
+    end: int
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the verdict rests on."""
+
+    words: tuple[WordWeight, ...] = ()
+
+
+@dataclass(frozen=True)
+class Media:
+    """What was read from the file."""
+
+    seconds: float | None = None
+    width: int | None = None
+    height: int | None = None
+    frames_read: int | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One fused, calibrated verdict and everything it rests on. `raw` is the JSON as it came."""
+
+    id: str
+    created: str
+    kind: str
+    sentiment: Sentiment
+    emotions: Mapping[str, float] = field(default_factory=dict)
+    modalities: Modalities = field(default_factory=Modalities)
+    fusion: Fusion = field(default_factory=Fusion)
+    timeline: tuple[TimelinePoint, ...] = ()
+    transcript: Transcript | None = None
+    explanation: Explanation | None = None
+    media: Media | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model that the service answers with."""
+
+    name: str
+    version: str
+    task: str = ""
+    modality: str | None = None
+    sha256: str | None = None
+    labels: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    licence: str | None = None
+    commercial_use: bool | None = None
+    limits: tuple[str, ...] = ()
+    served: bool = True
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the service is: healthy, degraded (answers, but something is missing) or unhealthy."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    uptime_seconds: float = 0.0
+    dependencies: Mapping[str, Any] = field(default_factory=dict)
+
+
+_ANALYSIS = TypeAdapter(Analysis)
+_MODELS = TypeAdapter(tuple[Model, ...])
+_HEALTH = TypeAdapter(Health)
+
+
+def analysis(body: Mapping[str, Any]) -> Analysis:
+    """Raises `pydantic.ValidationError` if this is not an answer of the service."""
+    return _ANALYSIS.validate_python({**body, "raw": body})
+
+
+def models(body: object) -> tuple[Model, ...]:
+    """Raises `pydantic.ValidationError` if this is not the service's list of models."""
+    return _MODELS.validate_python(body["models"] if isinstance(body, dict) and "models" in body else body)
+
+
+def health(body: object) -> Health:
+    """Raises `pydantic.ValidationError` if this is not a report of health."""
+    return _HEALTH.validate_python(body)

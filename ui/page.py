@@ -1,0 +1,36 @@
+"""The page: head, five tabs, foot."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from ui.client import ServiceError
+from ui.notices import FOOT, head
+from ui.tabs import audio, image, text, together, video
+from ui.tabs.asking import Desk
+
+TABS = {"Text": text, "Audio": audio, "Image": image, "Video": video, "Together": together}
+
+
+def page(desk: Desk) -> gr.Blocks:
+    """The whole page; mounted by `ui.app`."""
+    with gr.Blocks(title="Multimodal Sentiment", analytics_enabled=False, fill_width=True) as blocks:
+        top = gr.HTML(head())
+        with gr.Tabs():
+            for name, tab in TABS.items():
+                with gr.Tab(name):
+                    tab.build(desk)
+        gr.HTML(FOOT)
+
+        async def greet() -> str:
+            try:
+                return head((await desk.client.health()).status)
+            except ServiceError:
+                return head("unreachable")
+
+        async def leave(request: gr.Request) -> None:
+            desk.uploads.close(str(request.session_hash))
+
+        blocks.load(greet, outputs=[top], show_progress="hidden", queue=False, api_visibility="private")
+        blocks.unload(leave)
+    return blocks

@@ -1,0 +1,17 @@
+"""Valence over time, and the segments of speech, to be clicked to hear them."""
+
+from __future__ import annotations
+
+from ui.answers import Analysis
+from ui.plots import timeline
+
+
+def over_time(answer: Analysis) -> str:
+    """The timeline of a recording or a video; nothing for what has no duration."""
+    if not answer.timeline:
+        return ""
+    seconds = answer.media.seconds if answer.media else None
+    return (
+        f'<article class="ms-card"><h3>Over time</h3>{timeline(answer.timeline, seconds)}'
+        '<p class="ms-small">Click into the plot to hear or see that moment in the player.</p></article>'
+    )
