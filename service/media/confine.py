@@ -13,6 +13,8 @@ from contextlib import suppress
 
 _ON_LINUX = sys.platform == "linux"
 _MAX_DESCRIPTORS = 32
+_CPU_GRACE_SECONDS = 5
+"""The soft limit sends SIGXCPU, which says why the process ended; SIGKILL follows if that was not enough."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -55,7 +57,7 @@ def limit_resources(memory_bytes: int, cpu_seconds: int) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
-    _limit(resource.RLIMIT_CPU, cpu_seconds)
+    _limit(resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + _CPU_GRACE_SECONDS)
     # macOS knows the name and refuses the limit.
     with suppress(OSError, ValueError):
         _limit(resource.RLIMIT_AS, memory_bytes)
@@ -87,8 +89,10 @@ def _ruleset(version: int) -> bytes:
     return struct.pack("=QQQ", files, _LANDLOCK_NETWORK_RIGHTS, _LANDLOCK_SCOPES)
 
 
-def _limit(kind: int, value: int) -> None:
+def _limit(kind: int, soft: int, hard: int | None = None) -> None:
     """Lower a limit for good, never above what the process was given."""
-    _, hard = resource.getrlimit(kind)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
+    _, given = resource.getrlimit(kind)
+    ceiling = soft if hard is None else hard
+    if given != resource.RLIM_INFINITY:
+        ceiling = min(ceiling, given)
+    resource.setrlimit(kind, (min(soft, ceiling), ceiling))

@@ -166,7 +166,7 @@ def _recognise(file: int, kinds: tuple[str, ...], accepted: str) -> Format:
     if not head:
         raise Undecodable(f"The file is empty; accepted are {accepted}.")
     if len(head) < _MIN_FILE_BYTES:
-        raise Undecodable(f"The file ends after {len(head)} bytes; accepted are {accepted}.")
+        raise Undecodable(f"The file ends within its first {_MIN_FILE_BYTES} bytes; accepted are {accepted}.")
     format = sniff(head)
     if format.kind not in kinds or format.reader is None:
         raise Unsupported(f"The file looks like {format.name}; accepted are {accepted}.")

@@ -93,14 +93,31 @@ def upright_rgb(image: Image.Image, orientation: int = 1) -> NDArray[np.uint8]:
 def _open(file: BinaryIO, reader: str, max_pixels: int) -> Image.Image:
     """Read the header alone, and refuse what it promises if that is too much."""
     Image.MAX_IMAGE_PIXELS = None  # Our own limit, with our own sentence.
+    if reader == "WEBP":  # Pillow makes room for the pixels as soon as it opens one.
+        _check_size(_webp_size(file), max_pixels)
     file.seek(0)
     image = Image.open(file, formats=(reader,))
-    width, height = image.size
-    if width * height > max_pixels:
-        raise TooLarge(
-            f"The picture has {width} x {height} pixels; at most {max_pixels / 1e6:g} million pixels are taken."
-        )
+    _check_size(image.size, max_pixels)
     return image
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        millions = max_pixels / 1e6
+        raise TooLarge(f"The picture has {width} x {height} pixels; at most {millions:g} million pixels are taken.")
+
+
+def _webp_size(file: BinaryIO) -> tuple[int, int]:
+    """Width and height by the first chunk (RFC 9649, section 2.5 to 2.7)."""
+    file.seek(12)
+    chunk, body = file.read(4), file.read(14)[4:]
+    if chunk == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if chunk == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
 def _load(image: Image.Image, file: BinaryIO, request: Mapping[str, Any]) -> tuple[Image.Image, bool]:
@@ -156,7 +173,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         return _stretched(_shrunk(image)).convert("RGB")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     opaque = Image.new("RGBA", image.size, _WHITE)
     opaque.alpha_composite(image.convert("RGBA"))
     return opaque.convert("RGB")

@@ -1,9 +1,9 @@
 """The process that forks decoding processes: it has the libraries loaded and never looks at a file itself.
 
-It is started once by `sandbox.Sandbox` and obeys one socket. Lines of JSON come in: `{"start": id, "operation": name,
-"request": {…}}` with two descriptors (the file, and the connection that the results go to) or `{"kill": id}`. Lines go
-out: `{"started": id, "pid": …}`, `{"ended": id, "status": …}` (as `os.waitstatus_to_exitcode` says it). When the
-socket closes, every child is killed and the process ends, so nothing outlives the service.
+It is started once by `sandbox.Sandbox` and obeys one socket. Lines of JSON come in: `{"start": id}` with the descriptor
+of a connection, or `{"kill": id}`. Lines go out: `{"started": id, "pid": …}`, and `{"ended": id, "status": …}` as
+`os.waitstatus_to_exitcode` says it. A child waits at its connection for one order (`wire.send_order`), carries it out
+and exits. When the socket closes, every child is killed and the process ends: nothing outlives the service.
 """
 
 from __future__ import annotations
@@ -57,27 +57,27 @@ class Nursery:
                     open = self._obey()
         for pid in self.children:
             os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     def _obey(self) -> bool:
         """Read what has come and do it; False when the other side is gone."""
-        data, descriptors, _, _ = socket.recv_fds(self.control, _MAX_LINE_BYTES, 2)
+        data, descriptors, _, _ = socket.recv_fds(self.control, _MAX_LINE_BYTES, 1)
         *lines, self.unread = (self.unread + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
             if "kill" in order:
                 self._kill(order["kill"])
             else:
-                self._start(order, *descriptors)
+                self._start(order["start"], descriptors[0])
         return bool(data)
 
-    def _start(self, order: Mapping[str, Any], file: int, connection: int) -> None:
+    def _start(self, id: int, connection: int) -> None:
         pid = os.fork()
         if pid == 0:
-            self._become_child(order, file, connection)
-        self.children[pid] = order["start"]
-        os.close(file)
+            self._be_child(connection)
         os.close(connection)
-        self._tell({"started": order["start"], "pid": pid})
+        self.children[pid] = id
+        self._tell({"started": id, "pid": pid})
 
     def _kill(self, id: int) -> None:
         """Kill by id, not pid: what has ended was reaped here, so no stranger with its number can be hit."""
@@ -95,17 +95,23 @@ class Nursery:
     def _tell(self, event: Mapping[str, Any]) -> None:
         self.control.sendall(json.dumps(event).encode() + b"\n")
 
-    def _become_child(self, order: Mapping[str, Any], file: int, connection: int) -> NoReturn:
-        """Run one operation on one file and exit."""
+    def _be_child(self, connection: int) -> NoReturn:
+        """Give up all rights, wait for one order, carry it out, exit."""
         try:
             self.control.close()
             _forget_signals()
             confine.die_with_parent(self.pid)
             confine.limit_resources(self.memory_bytes, self.cpu_seconds)
             confine.lock_files()
-            operate(self.operations[order["operation"]], file, order["request"], socket.socket(fileno=connection))
-        finally:
+            self._carry_out_one(socket.socket(fileno=connection))
             os._exit(0)
+        finally:
+            os._exit(1)
+
+    def _carry_out_one(self, connection: socket.socket) -> None:
+        order = wire.await_order(connection)
+        if order is not None:
+            operate(self.operations[order.operation], order.file, order.request, connection)
 
 
 def operate(operation: Operation, file: int, request: Mapping[str, Any], connection: socket.socket) -> None:
@@ -127,7 +133,7 @@ def operate(operation: Operation, file: int, request: Mapping[str, Any], connect
         send(wire.describe_error(error))
     except Exception:  # Decoders raise anything at all on damaged files; the cause goes to the log.
         told = Undecodable("The file cannot be decoded: it is damaged, or not what it says it is.")
-        send(wire.describe_error(told) | {"cause": traceback.format_exc(limit=-4)[-2000:]})
+        send(wire.describe_error(told) | {"cause": traceback.format_exc(limit=-3)[-1500:]})
 
 
 def main(settings: Mapping[str, Any]) -> None:

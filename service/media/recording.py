@@ -85,6 +85,8 @@ class _Reading:
     def play(self) -> None:
         """Decode from the first byte to the last."""
         self._check_header()
+        for stream in self._wanted():
+            stream.codec_context.thread_count = 1  # Threads cost address space; other files need the cores.
         begun, frames = self._until_first_picture(self._decode())
         self._send_info(begun)
         for frame in frames:

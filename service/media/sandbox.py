@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,9 +44,13 @@ _RESTARTED = "The decoder had to be restarted; send the request again."
 
 @dataclass(frozen=True, eq=False)
 class _Child:
-    """One decoding process that was ordered: its pid, then its exit status (negative: a signal); None if lost."""
+    """A process that waits for its order or carries it out: its pid, then its exit status (negative: a signal).
+
+    None instead of either: the forking process has ended, and all its children with it.
+    """
 
     id: int
+    connection: socket.socket
     started: asyncio.Future[int | None]
     ended: asyncio.Future[int | None]
 
@@ -53,10 +58,10 @@ class _Child:
 class DecodingProcess:
     """The reader's end of one running operation."""
 
-    def __init__(self, connection: socket.socket, pid: int, ended: asyncio.Future[int | None], limits: Limits) -> None:
+    def __init__(self, child: _Child, pid: int, limits: Limits) -> None:
         self.pid = pid
-        self._connection = connection
-        self._ended = ended
+        self._connection = child.connection
+        self._ended = child.ended
         self._limits = limits
 
     async def receive(self, max_payload_bytes: int = 0) -> wire.Message:
@@ -76,7 +81,8 @@ class DecodingProcess:
         if message is None:
             raise await self._why_it_ended()
         if message.header.get("type") == "error":
-            _log.info("undecodable file: %s", message.header.get("cause", message.header.get("detail")))
+            if "cause" in message.header:  # As repr: a hostile sender must not write lines of its own.
+                _log.info("a decoder failed: %r", message.header["cause"])
             raise wire.read_error(message.header)
         return message
 
@@ -92,7 +98,10 @@ class DecodingProcess:
 
 
 class Sandbox:
-    """Starts decoding processes through one forking process (`nursery`), which is started again should it die."""
+    """Starts decoding processes through one forking process (`nursery`), which is started again should it die.
+
+    As many as may decode at once are forked ahead and wait, so that nobody waits for a fork; each reads one file only.
+    """
 
     def __init__(self, limits: Limits, operations: Mapping[str, str]) -> None:
         """`operations` names what can be run: `"module:function"` of the type `nursery.Operation`."""
@@ -101,17 +110,20 @@ class Sandbox:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._listener: asyncio.Task[None] | None = None
+        self._filling: asyncio.Task[None] | None = None
         self._children: dict[int, _Child] = {}
+        self._idle: deque[_Child] = deque()
         self._ids = itertools.count(1)
         self._one_order = asyncio.Lock()
+        self._is_closed = False
 
     async def start(self) -> None:
         """Be ready to decode; does nothing if it is."""
-        async with self._one_order:
-            await self._ensure_started()
+        await self._fill()
 
     async def close(self) -> None:
         """Kill what runs and leave no process behind."""
+        self._is_closed = True
         async with self._one_order:
             if self._listener is not None and self._control is not None:
                 # The forking process kills its children and ends when it reads the end of its orders.
@@ -120,40 +132,65 @@ class Sandbox:
 
     @asynccontextmanager
     async def run(self, operation: str, file: int, request: Mapping[str, Any]) -> AsyncIterator[DecodingProcess]:
-        """Run `operation` on the open descriptor `file`, in a process that is gone when the block is left."""
-        loop = asyncio.get_running_loop()
-        child = _Child(next(self._ids), loop.create_future(), loop.create_future())
-        order = {"start": child.id, "operation": operation, "request": request}
-        ours, theirs = socket.socketpair()
-        with ours:
-            ours.setblocking(False)
-            try:
-                with theirs:
-                    pid = await self._order(child, order, file, theirs)
-                yield DecodingProcess(ours, pid, child.ended, self._limits)
-            finally:
-                await self._end(child)
+        """Run `operation` on the open descriptor `file`; its process is killed when the block is left."""
+        child = await self._take()
+        try:
+            pid = child.started.result()
+            if pid is None:
+                raise DecodersBusy(_RESTARTED)
+            wire.send_order(child.connection, wire.Order(operation, request, file))
+            yield DecodingProcess(child, pid, self._limits)
+        except BrokenPipeError as error:
+            raise DecodersBusy(_RESTARTED) from error
+        finally:
+            self._kill(child)
+            self._fill_soon()
 
-    async def _order(self, child: _Child, order: Mapping[str, Any], file: int, connection: socket.socket) -> int:
-        """One order at a time, until it is answered: the descriptors of two must not arrive in one read."""
+    async def _take(self) -> _Child:
+        """A process that waits for an order, or else a new one."""
+        while self._idle:
+            child = self._idle.popleft()
+            if not child.ended.done():
+                return child
+            child.connection.close()
+        return await self._fork()
+
+    async def _fork(self) -> _Child:
+        """One at a time, until it is answered: the descriptors of two must not arrive in one read."""
         async with self._one_order:
             control = await self._ensure_started()
+            loop = asyncio.get_running_loop()
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            child = _Child(next(self._ids), ours, loop.create_future(), loop.create_future())
             self._children[child.id] = child
-            socket.send_fds(control, [json.dumps(order).encode() + b"\n"], [file, connection.fileno()])
-            pid = await asyncio.shield(child.started)
-        if pid is None:
-            raise DecodersBusy(_RESTARTED)
-        return pid
+            with theirs:
+                socket.send_fds(control, [_line({"start": child.id})], [theirs.fileno()])
+            try:
+                await asyncio.shield(child.started)
+            except asyncio.CancelledError:
+                self._kill(child)
+                raise
+            return child
 
-    async def _end(self, child: _Child) -> None:
-        if child.id not in self._children:
-            return
-        if self._control is not None:
-            self._control.send(json.dumps({"kill": child.id}).encode() + b"\n")
-        await asyncio.shield(child.ended)
+    async def _fill(self) -> None:
+        while len(self._idle) < self._limits.decoders:
+            self._idle.append(await self._fork())
+
+    def _fill_soon(self) -> None:
+        if not self._is_closed and (self._filling is None or self._filling.done()):
+            self._filling = asyncio.create_task(self._fill())
+            self._filling.add_done_callback(_log_failure)
+
+    def _kill(self, child: _Child) -> None:
+        child.connection.close()
+        if child.id in self._children and self._control is not None:
+            self._control.send(_line({"kill": child.id}))
 
     async def _ensure_started(self) -> socket.socket:
         """The socket that orders go to; starts the forking process unless it runs."""
+        if self._is_closed:
+            raise DecodersBusy("The service is shutting down.")
         if self._control is not None:
             return self._control
         ours, theirs = socket.socketpair()
@@ -185,6 +222,7 @@ class Sandbox:
         control, process, children = self._control, self._process, list(self._children.values())
         self._control, self._process = None, None
         self._children.clear()
+        self._idle.clear()
         for child in children:
             for future in (child.started, child.ended):
                 if not future.done():
@@ -193,6 +231,15 @@ class Sandbox:
             control.close()
         if process is not None:
             await asyncio.to_thread(_reap, process)
+
+
+def _line(order: Mapping[str, Any]) -> bytes:
+    return json.dumps(order).encode() + b"\n"
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("no decoding process could be started ahead: %s", task.exception())
 
 
 async def _events(control: socket.socket) -> AsyncIterator[Mapping[str, Any]]:

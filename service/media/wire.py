@@ -1,4 +1,7 @@
-"""What a decoding process may say: a small JSON header and raw bytes. Never a pickle: the sender may be hostile."""
+"""What is said over the connection to a decoding process: one order with a file, and messages back.
+
+A message is a small JSON header and raw bytes, never a pickle: whoever reads hostile files may have become hostile.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,32 @@ class Message:
 
     header: Mapping[str, Any]
     payload: bytearray
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a decoding process shall do with which open file."""
+
+    operation: str
+    request: Mapping[str, Any]
+    file: int
+
+
+def send_order(connection: socket.socket, order: Order) -> None:
+    """Hand over the order and the descriptor; a waiting process has room for both, so this does not block."""
+    line = json.dumps({"operation": order.operation, "request": order.request}).encode()
+    socket.send_fds(connection, [line + b"\n"], [order.file])
+
+
+def await_order(connection: socket.socket) -> Order | None:
+    """Block until an order comes; None if the other side closes instead."""
+    line, descriptors = b"", []
+    while not line.endswith(b"\n"):
+        data, received, _, _ = socket.recv_fds(connection, _MAX_HEADER_BYTES, 1)
+        if not data:
+            return None
+        line, descriptors = line + data, descriptors + received
+    return Order(**json.loads(line), file=descriptors[0])
 
 
 def send(connection: socket.socket, header: Mapping[str, Any], *parts: memoryview) -> None:
