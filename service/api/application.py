@@ -49,7 +49,10 @@ class Application(FastAPI):
         for path in document["paths"].values():
             for operation in path.values():
                 operation["summary"] = operation.pop("description")
-        document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = list(PROBLEMS)
+        schemas = document["components"]["schemas"]
+        schemas["Problem"]["properties"]["code"]["enum"] = list(PROBLEMS)
+        # pydantic takes "defaults are required" from the dataclass around it, though a modality may be absent.
+        del schemas["Modalities"]["required"]
         return document
 
 

@@ -62,9 +62,9 @@ async def get_docs() -> Response:
 
 
 @router.get("/", response_class=Response, responses={200: _PAGE})
-async def get_home() -> Response:
+async def get_home(request: Request) -> Response:
     """A short page with links."""
-    return _page("home.html", version=__version__)
+    return _page("home.html", version=__version__, address=str(request.base_url).rstrip("/"))
 
 
 @router.get(

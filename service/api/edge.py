@@ -113,7 +113,7 @@ class Exchange:
         self._watcher = asyncio.create_task(self._stop_in_time(task))
 
     async def _stop_in_time(self, task: asyncio.Task[None]) -> None:
-        """Cancel the work, once, when its client is gone or its time is up; it gives back what it holds on its way out."""
+        """Cancel the work, once, when its client is gone or its time is up; what it holds it gives back on the way."""
         limit = self._settings.request_timeout_seconds
         try:
             await asyncio.wait_for(self._client_left(), max(limit - WATCH_AFTER_SECONDS, 0))

@@ -1,0 +1,147 @@
+"""The OpenAPI document against what the contract decides."""
+
+from __future__ import annotations
+
+import pytest
+from openapi_spec_validator import validate
+
+from service.api.problems import PROBLEMS
+
+ANSWERS = {
+    "invalid_input",
+    "language_unsupported",
+    "cancelled",
+    "internal",
+    "overloaded",
+    "not_ready",
+    "model_unavailable",
+    "timed_out",
+}
+FILES = {"malformed_multipart", "too_large", "unsupported_media", "undecodable"}
+TEXTS = {"malformed_json", "too_large", "unsupported_media", "too_long"}
+
+ROUTES = {
+    ("post", "/v1/text"): ANSWERS | TEXTS,
+    ("post", "/v1/audio"): ANSWERS | FILES,
+    ("post", "/v1/image"): ANSWERS | FILES,
+    ("post", "/v1/video"): ANSWERS | FILES,
+    ("post", "/v1/analyze"): ANSWERS | FILES | {"too_long"},
+    ("get", "/v1/models"): {"internal"},
+    ("get", "/problems/{code}"): {"not_found"},
+    ("get", "/health"): set(),
+    ("get", "/livez"): set(),
+    ("get", "/readyz"): {"not_ready"},
+    ("get", "/metrics"): set(),
+    ("get", "/docs.json"): set(),
+    ("get", "/openapi.json"): set(),
+    ("get", "/docs"): set(),
+    ("get", "/"): set(),
+}
+OPTIONS = {"language", "explain", "transcribe", "aspects", "detail", "min_confidence"}
+WARNINGS = {
+    "no_face",
+    "no_speech",
+    "no_audio",
+    "no_video",
+    "low_quality",
+    "truncated",
+    "transcript_unavailable",
+    "transcript_uncertain",
+    "language_unsupported",
+    "clipped",
+}
+ANALYSIS = {
+    "id",
+    "created",
+    "kind",
+    "sentiment",
+    "emotions",
+    "modalities",
+    "fusion",
+    "timeline",
+    "transcript",
+    "explanation",
+    "media",
+    "models",
+    "warnings",
+    "timings",
+}
+
+
+@pytest.fixture
+def document(app) -> dict:
+    return app.openapi()
+
+
+def operations(document: dict) -> dict[tuple[str, str], dict]:
+    return {(method, path): found for path, item in document["paths"].items() for method, found in item.items()}
+
+
+def test_it_is_openapi_3_1_and_valid(document):
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
+def test_the_routes_are_those_of_the_contract(document):
+    assert set(operations(document)) == set(ROUTES)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route[1])
+def test_each_route_lists_its_problems(document, route):
+    operation = operations(document)[route]
+    answers = [answer for answer in operation["responses"].values() if "content" in answer]
+    assert {code for answer in answers for code in _codes(answer)} == ROUTES[route]
+    for status, answer in operation["responses"].items():
+        assert {PROBLEMS[code].status for code in _codes(answer)} <= {int(status)}
+
+
+def _codes(answer: dict) -> set[str]:
+    return set(answer.get("content", {}).get("application/problem+json", {}).get("examples", {}))
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route[0] == "post"], ids=lambda route: route[1])
+def test_options_have_the_same_names_in_body_and_query(document, route):
+    operation = operations(document)[route]
+    (body,) = operation["requestBody"]["content"].values()
+    assert set(body["schema"]["properties"]) >= OPTIONS
+    assert {parameter["name"] for parameter in operation["parameters"]} == OPTIONS
+    assert all(parameter["description"] for parameter in operation["parameters"])
+
+
+def test_every_warning_code_is_listed(document):
+    assert set(document["components"]["schemas"]["Notice"]["properties"]["code"]["enum"]) == WARNINGS
+
+
+def test_every_problem_code_is_listed(document):
+    assert document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == list(PROBLEMS)
+    assert set(document["components"]["schemas"]["Problem"]["required"]) == {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "code",
+        "request_id",
+    }
+
+
+def test_an_analysis_always_has_all_its_members_and_only_the_modalities_that_were_given(document):
+    schemas = document["components"]["schemas"]
+    assert set(schemas["Analysis"]["properties"]) == ANALYSIS
+    assert set(schemas["Analysis"]["required"]) == ANALYSIS
+    assert set(schemas["Modalities"]["properties"]) == {"text", "speech", "face"}
+    assert "required" not in schemas["Modalities"]
+
+
+def test_descriptions_come_from_the_code(document):
+    sentiment = document["components"]["schemas"]["Sentiment"]["properties"]
+    assert sentiment["valence"]["description"] == "P(positive) - P(negative), in [-1, 1]."
+
+
+def test_every_route_is_summed_up_in_a_sentence(document):
+    assert all(operation["summary"].endswith(".") for operation in operations(document).values())
+
+
+def test_operations_have_names_of_their_own(document):
+    names = [operation["operationId"] for operation in operations(document).values()]
+    assert len(names) == len(set(names))
