@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import av
 import numpy as np
+from av.filter import Graph
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
@@ -28,7 +30,7 @@ class Sound:
     _parts: list[NDArray[np.float32]] = field(default_factory=list)
     _gathered: int = 0
     _sent: int = 0
-    _resampler: av.AudioResampler | None = None
+    _resampler: Graph | None = None
     _setup: tuple[object, ...] = ()
 
     @property
@@ -40,9 +42,7 @@ class Sound:
         """Take one frame in; yields the chunks that are full as (start in seconds, samples)."""
         yield from self._flush_on_change(frame)
         yield from self._fill_gap(frame)
-        assert self._resampler is not None
-        for resampled in self._resampler.resample(frame):
-            yield from self._append(_mono(resampled))
+        yield from self._resample(frame)
 
     def finish(self) -> Iterator[tuple[float, NDArray[np.float32]]]:
         """What is left at the end."""
@@ -55,14 +55,23 @@ class Sound:
         setup = (frame.sample_rate, frame.layout.name, frame.format.name)
         if setup != self._setup:
             yield from self._drain()
-            self._setup = setup
-            self._resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=SAMPLE_RATE)
+            self._setup, self._resampler = setup, _resampler(frame)
 
     def _drain(self) -> Iterator[tuple[float, NDArray[np.float32]]]:
-        resampler, self._resampler = self._resampler, None
-        if resampler is not None:
-            for resampled in resampler.resample(None):
-                yield from self._append(_mono(resampled))
+        yield from self._resample(None)
+        self._resampler = None
+
+    def _resample(self, frame: av.AudioFrame | None) -> Iterator[tuple[float, NDArray[np.float32]]]:
+        """Push one frame, or None for the end, and gather what comes out."""
+        if self._resampler is None:
+            return
+        self._resampler.push(frame)
+        while True:
+            try:
+                resampled = self._resampler.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            yield from self._append(_mono(resampled))
 
     def _fill_gap(self, frame: av.AudioFrame) -> Iterator[tuple[float, NDArray[np.float32]]]:
         """Silence up to where the frame says that it starts."""
@@ -88,6 +97,22 @@ class Sound:
         self._sent += samples.size
         self._gathered -= samples.size
         return start, samples
+
+
+def _resampler(frame: av.AudioFrame) -> Graph:
+    """From frames like `frame` to planes of float32 at `SAMPLE_RATE`; as `av.AudioResampler`, but without threads."""
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add(
+        "abuffer",
+        sample_rate=str(frame.sample_rate),
+        sample_fmt=frame.format.name,
+        channel_layout=frame.layout.name,
+        time_base=str(frame.time_base or Fraction(1, frame.sample_rate)),
+    )
+    target = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="fltp", channel_layouts=frame.layout.name)
+    graph.link_nodes(source, target, graph.add("abuffersink")).configure()
+    return graph
 
 
 def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:

@@ -53,10 +53,11 @@ def die_with_parent(parent: int) -> None:
 
 
 def limit_resources(memory_bytes: int, cpu_seconds: int) -> None:
-    """Memory, processor time, descriptors; no file may be written and no core dumped."""
+    """Memory, processor time, descriptors; no file written, no core dumped, and but for root no process or thread."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
+    _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + _CPU_GRACE_SECONDS)
     # macOS knows the name and refuses the limit.
     with suppress(OSError, ValueError):

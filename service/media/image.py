@@ -40,6 +40,7 @@ _PLUGINS = (
 )
 """Every format that is read, loaded before the fork: the decoding process can't open a module's file any more."""
 Image.preinit()
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 _WHITE = (255, 255, 255, 255)
 _SIXTEEN_TO_EIGHT_BITS = np.rint(np.arange(65_536) / 257).astype(np.uint8)

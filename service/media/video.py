@@ -39,7 +39,7 @@ class Geometry:
         """`frame` upright, (height, width, 3), no side longer than `longest_side`."""
         scale = min(1.0, longest_side / max(self.stored))
         width, height = (max(1, round(side * scale)) for side in self.stored)
-        pixels = frame.reformat(width, height, format="rgb24", interpolation="AREA").to_ndarray()
+        pixels = frame.reformat(width, height, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
         if self.swap_axes:
             pixels = pixels.transpose(1, 0, 2)
         pixels = pixels[:, ::-1] if self.flip_x else pixels
