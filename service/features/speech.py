@@ -118,11 +118,11 @@ class SpeechDetector:
         """Whole frames' samples -> the probability of speech of each (frames,)."""
         frames = samples.reshape(-1, FRAME_SAMPLES)
         tails = np.concatenate([self._context[None], frames[:-1, -_CONTEXT_SAMPLES:]])
-        self._context = frames[-1, -_CONTEXT_SAMPLES:]
+        self._context = frames[-1, -_CONTEXT_SAMPLES:].copy()
         feed = {"input": np.concatenate([tails, frames], axis=1), "h": self._state[0], "c": self._state[1]}
         probabilities, *state = _silero().run(None, feed)
         self._state = (state[0], state[1])
-        return np.ravel(probabilities)
+        return np.asarray(probabilities, np.float32).ravel()
 
     def _advance(self, probability: float) -> list[Segment]:
         """One frame further through the hysteresis."""
