@@ -40,6 +40,7 @@ from models.training.publish import publish
 from service.domain.labels import EMOTION_SENTIMENT
 
 NAME = "face-emotion"
+VERSION = "1.0.0"
 WEIGHTS = "weights/face-emotion.onnx"
 SENTIMENT_OF = np.array([EMOTION_SENTIMENT[emotion] for emotion in EMOTIONS])
 WITHOUT_SENTIMENT = EMOTIONS.index("surprised")
@@ -108,7 +109,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line: one option for each field of `Recipe`, and how and how long to run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("work/face"), help="caches and checkpoints")
-    parser.add_argument("--cycles", type=int, nargs="+", default=[8, 32], help="epochs of each cosine cycle")
+    parser.add_argument("--cycles", type=int, nargs="+", default=[10, 24], help="epochs of each cosine cycle")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
     parser.add_argument("--no-publish", action="store_true", help="leave the registry as it is")
@@ -170,7 +171,7 @@ def begin(recipe: Recipe, device: torch.device) -> Run:
 
 
 def averaging(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
-    """How the average of the weights moves a step: exponentially, at first faster, over about the last tenth of the steps.
+    """How the average of the weights moves a step: exponentially, and at first faster, over the last tenth of steps.
 
     With the full decay from the start the random first weights would stay in the average for epochs.
     """
@@ -297,7 +298,7 @@ def evaluation(recipe: Recipe, work: Path) -> dict[str, Any]:
     scores = all_scores(logits_of(test.crops(recipe.size)), test.labels, temperature)
     plain = accuracy_scores(logits_of(test.crops(recipe.size, aligned=False)), test.labels)
     return {
-        "version": datetime.date.today().strftime("%Y.%m.%d"),
+        "version": VERSION,
         "task": "face-emotion",
         "modality": "face",
         "labels": list(EMOTIONS),
@@ -312,7 +313,7 @@ def evaluation(recipe: Recipe, work: Path) -> dict[str, Any]:
             **rounded(scores),
             "plain_pictures_accuracy": round(plain["accuracy"], 4),
             "milliseconds_a_face": round(milliseconds_a_face(logits_of, recipe.size), 2),
-            "measured": datetime.date.today().isoformat(),
+            "date": datetime.date.today().isoformat(),
             "validation": rounded(val_scores),
         },
     }

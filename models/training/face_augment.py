@@ -19,19 +19,19 @@ class Variation:
     """Standard deviations and chances of the changes; lengths are fractions of the span of the landmarks."""
 
     point_shift: float = 0.025
-    shift: float = 0.05
-    turn_degrees: float = 7.0
+    shift: float = 0.04
+    turn_degrees: float = 6.0
     log_scale: float = 0.08
-    unaligned: float = 0.1
-    low_resolution: float = 0.25
+    unaligned: float = 0.07
+    low_resolution: float = 0.2
     blur: float = 0.15
     sharpen: float = 0.1
-    jpeg: float = 0.15
-    noise: float = 0.15
-    erase: float = 0.3
-    log_contrast: float = 0.25
+    jpeg: float = 0.1
+    noise: float = 0.1
+    erase: float = 0.25
+    log_contrast: float = 0.2
     log_gamma: float = 0.2
-    brightness: float = 20.0
+    brightness: float = 15.0
 
 
 def varied_crops(
