@@ -11,7 +11,17 @@ from onnxruntime import InferenceSession
 
 from models.registry import ModelEntry
 from service.domain.sentiment import Prediction
-from service.features.face import CROP_SIZE, PICTURE_SIDES, Detection, Picture, decode, decode_yunet, suppress, views
+from service.features.face import (
+    CROP_SIZE,
+    PICTURE_SIDES,
+    Detection,
+    Picture,
+    View,
+    decode,
+    decode_yunet,
+    suppress,
+    views,
+)
 from service.runners import Failed, calibration
 from service.runners.session import open_model
 
@@ -39,13 +49,13 @@ class FaceDetector:
         self.detect([np.zeros((360, 640, 3), np.uint8)])
 
     def _faces(self, picture: Picture) -> Detections:
-        found = [face for view in views(picture, self._sides) for face in decode(*self._outputs(view.canvas), view)]
-        return tuple(suppress(found))
+        return tuple(suppress([face for view in views(picture, self._sides) for face in self._look(view)]))
 
-    def _outputs(self, canvas: Picture) -> list[np.ndarray]:
-        """Scores, boxes and landmarks of one canvas."""
+    def _look(self, view: View) -> list[Detection]:
         name = self._session.get_inputs()[0].name
-        return [np.asarray(output)[0] for output in self._session.run(None, {name: canvas[None]})]
+        outputs = self._session.run(["scores", "boxes", "landmarks"], {name: view.canvas[None]})
+        scores, boxes, landmarks = (np.asarray(output)[0] for output in outputs)
+        return decode(scores, boxes, landmarks, view)
 
 
 class YuNetDetector:
