@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,8 @@ class Sandbox:
     async def close(self) -> None:
         """Kill what runs and leave no process behind."""
         self._is_closed = True
+        if self._filling is not None:
+            self._filling.cancel()
         async with self._one_order:
             if self._listener is not None and self._control is not None:
                 # The forking process kills its children and ends when it reads the end of its orders.
@@ -185,7 +187,8 @@ class Sandbox:
     def _kill(self, child: _Child) -> None:
         child.connection.close()
         if child.id in self._children and self._control is not None:
-            self._control.send(_line({"kill": child.id}))
+            with suppress(BrokenPipeError):  # The forking process has ended, and its children with it.
+                self._control.send(_line({"kill": child.id}))
 
     async def _ensure_started(self) -> socket.socket:
         """The socket that orders go to; starts the forking process unless it runs."""

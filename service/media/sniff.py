@@ -132,8 +132,9 @@ def _sniff_frames(head: bytes) -> Format | None:
         return None
     if head[1] & 0xF6 == 0xF0:
         return Format("audio", "AAC", "aac")
-    layer_is_set, bit_rate, sample_rate = head[1] & 0x06, head[2] >> 4, head[2] >> 2 & 3
-    if head[1] & 0xE0 == 0xE0 and layer_is_set and bit_rate not in (0, 15) and sample_rate != 3:
+    layer, bit_rate, sample_rate = head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3
+    # Layers III and II; what would be layer I is the byte order mark of UTF-16.
+    if head[1] & 0xE0 == 0xE0 and layer in (1, 2) and bit_rate not in (0, 15) and sample_rate != 3:
         return _MP3
     return None
 

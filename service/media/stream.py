@@ -68,6 +68,11 @@ class MediaStream:
         self._longest_side = longest_side
 
     @property
+    def process_id(self) -> int:
+        """The process that decodes, as the system counts it."""
+        return self._process.pid
+
+    @property
     def summary(self) -> Summary:
         """Known after the last chunk; asking before is a `RuntimeError`."""
         if self._summary is None:
