@@ -13,11 +13,15 @@ from tests.serving import RunningService, running_service
 CHECKOUT = Path(__file__).parents[1]
 
 
+def samples_folder() -> Path:
+    """Where the sample files are, if they are."""
+    return Path(os.environ.get("SENTIMENT_DATA", CHECKOUT.parent / "shared" / "data")) / "samples"
+
+
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """Real files in the formats that people upload; each folder has an `index.tsv`."""
-    data = Path(os.environ.get("SENTIMENT_DATA", CHECKOUT.parent / "shared" / "data"))
-    folder = data / "samples"
+    folder = samples_folder()
     if not folder.is_dir():
         pytest.skip(f"There are no sample files at {folder}; set SENTIMENT_DATA to the folder that holds `samples`.")
     return folder

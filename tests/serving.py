@@ -48,7 +48,7 @@ class RunningService:
 
 @contextmanager
 def running_service(
-    folder: Path, identifier: str = "service.app:Gateway", **settings: object
+    folder: Path, identifier: str = "service.app:Gateway", cwd: Path = CHECKOUT, **settings: object
 ) -> Iterator[RunningService]:
     """The service that `identifier` names, with these settings (`max_body_bytes=1000`); `folder` is its own alone."""
     port = free_port()
@@ -56,7 +56,7 @@ def running_service(
     with log.open("wb") as output:
         process = subprocess.Popen(
             (sys.executable, "-m", "bentoml", "serve", identifier, "--port", str(port)),
-            cwd=CHECKOUT,
+            cwd=cwd,
             env=_environment(folder, port, settings),
             stdout=output,
             stderr=subprocess.STDOUT,

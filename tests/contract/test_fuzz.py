@@ -30,9 +30,7 @@ def test_answers_are_those_that_the_document_lists(service, path, method):
     operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
 
     @given(case=operation.as_strategy())
-    @settings(
-        max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     def ask(case) -> None:
         case.call_and_validate(base_url=service.address, checks=wanted)
 
