@@ -15,13 +15,13 @@ from service.runners import Failed
 def sentiments(logits: Sequence[float], labels: Sequence[str], temperature: float) -> Prediction | Failed:
     """Logits over the three sentiments, in the order of `labels`."""
     by_label = dict(zip(labels, softmax(logits, temperature), strict=True))
-    return _checked(Prediction(normalised([by_label[label] for label in SENTIMENTS])))
+    return checked(Prediction(normalised([by_label[label] for label in SENTIMENTS])))
 
 
 def emotions(logits: Sequence[float], labels: Sequence[str], temperature: float) -> Prediction | Failed:
     """Logits over the emotions `labels`, and the sentiment that they imply."""
     by_label = dict(zip(labels, softmax(logits, temperature), strict=True))
-    return _checked(Prediction(from_emotions(by_label), by_label))
+    return checked(Prediction(from_emotions(by_label), by_label))
 
 
 def rows(logits: NDArray[Any]) -> list[list[float]]:
@@ -29,7 +29,7 @@ def rows(logits: NDArray[Any]) -> list[list[float]]:
     return logits.astype(float).tolist()
 
 
-def _checked(prediction: Prediction) -> Prediction | Failed:
+def checked(prediction: Prediction) -> Prediction | Failed:
     """A model that overflows answers NaN: that is no opinion."""
     if all(0.0 <= probability <= 1.0 for probability in prediction.probabilities):
         return prediction

@@ -75,7 +75,7 @@ def load_text(settings: Settings) -> TextModel | HubTextModel:
     if name := _hub_name("text_model", settings.text_model):
         from service.runners.torch_hub import HubTextModel  # noqa: PLC0415 (needs the extra [torch])
 
-        return HubTextModel.load(name, settings.device)
+        return HubTextModel.load(name, settings.device, settings.threads)
     from service.runners.text import TextModel  # noqa: PLC0415
 
     return TextModel.load(default_model(TASKS["text"]), settings.threads)
@@ -86,7 +86,7 @@ def load_speech(settings: Settings) -> SpeechModel | HubAudioModel:
     if name := _hub_name("speech_model", settings.speech_model):
         from service.runners.torch_hub import HubAudioModel  # noqa: PLC0415 (needs the extra [torch])
 
-        return HubAudioModel.load(name, settings.device)
+        return HubAudioModel.load(name, settings.device, settings.threads)
     from service.runners.speech import SpeechModel  # noqa: PLC0415
 
     return SpeechModel.load(default_model(TASKS["speech"]), settings.threads)
@@ -97,7 +97,7 @@ def load_face(settings: Settings) -> FaceModel | HubImageModel:
     if name := _hub_name("face_model", settings.face_model):
         from service.runners.torch_hub import HubImageModel  # noqa: PLC0415 (needs the extra [torch])
 
-        return HubImageModel.load(name, settings.device)
+        return HubImageModel.load(name, settings.device, settings.threads)
     from service.runners.face import FaceModel  # noqa: PLC0415
 
     return FaceModel.load(default_model(TASKS["face"]), settings.threads)
