@@ -44,6 +44,7 @@ __all__ = [
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_SECONDS = 5.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Upload = str | os.PathLike[str] | bytes | IO[bytes]
 """A path, the bytes themselves, or an open binary file."""
@@ -223,7 +224,9 @@ class AsyncClient:
 
 
 def _settings(base_url: str, api_key: str | None, timeout_seconds: float) -> dict[str, Any]:
+    """What both clients of httpx are made with; a proxy of the environment can't reach this machine's loopback."""
     return {
+        "trust_env": httpx.URL(base_url).host not in LOOPBACK,
         "base_url": base_url,
         "headers": {"Authorization": f"Bearer {api_key}"} if api_key else {},
         "timeout": httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),

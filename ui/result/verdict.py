@@ -16,8 +16,8 @@ def verdict(answer: Analysis) -> str:
     """Label, valence, confidence, and one plain sentence."""
     sentiment = answer.sentiment
     kind = tone(sentiment)
-    return f"""<article class="ms-card ms-verdict ms-{kind}" data-label="{kind}"><div class="ms-verdict-words">
-<p class="ms-eyebrow">Verdict</p><h2>{TITLES[kind]}</h2><p class="ms-sentence">{text(sentence(answer))}</p>
+    return f"""<article class="ms-card ms-verdict ms-{kind}" data-label="{kind}">
+<div class="ms-verdict-words" role="status"><p class="ms-eyebrow">Verdict</p><h2>{TITLES[kind]}</h2><p class="ms-sentence">{text(sentence(answer))}</p>
 {_confidence(sentiment)}</div>{gauge(sentiment)}</article>"""
 
 

@@ -79,30 +79,42 @@ def asks(
     Inputs come unprocessed, so that nothing here decodes what strangers upload. `picture` gives the address of the
     picture to draw faces on.
     """
-    rest = len(room.buttons)
-
-    async def answer(*values: Any) -> AsyncIterator[tuple[Any, ...]]:
-        yield working(room.waiting), *[BUSY] * rest
-        try:
-            shown = render(await ask(*values), picture(*values))
-        except (ServiceError, UploadGone, NothingGiven) as error:
-            shown = failed(error)
-        yield shown, *[READY] * rest
-
+    outputs = [room.verdict, *room.buttons]
     event = trigger(
-        answer,
+        answering(ask, room, picture),
         inputs=list(inputs),
-        outputs=[room.verdict, *room.buttons],
+        outputs=outputs,
         preprocess=False,
         show_progress="hidden",
         scroll_to_output=True,
         api_visibility="private",
     )
     event.failure(
-        lambda: (failed(RuntimeError("Something went wrong on this page; please try again.")), *[READY] * rest),
-        outputs=[room.verdict, *room.buttons],
+        lambda: (
+            failed(Exception("Something went wrong on this page; please try again.")),
+            *[READY] * len(room.buttons),
+        ),
+        outputs=outputs,
         api_visibility="private",
     )
+
+
+def answering(
+    ask: Callable[..., Awaitable[Analysis]], room: Room, picture: Callable[..., str | None]
+) -> Callable[..., AsyncIterator[tuple[Any, ...]]]:
+    """What `asks` runs: gives the room first while it works, then with the answer or with why there is none."""
+    rest = len(room.buttons)
+
+    async def answer(*values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        yield working(room.waiting), *[BUSY] * rest
+        try:
+            url = picture(*values)
+            shown = render(await ask(*values), url)
+        except (ServiceError, UploadGone, NothingGiven) as error:
+            shown = failed(error)
+        yield shown, *[READY] * rest
+
+    return answer
 
 
 def lends(component: Component, place: str, desk: Desk, verdict: gr.HTML) -> None:
