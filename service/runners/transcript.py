@@ -76,6 +76,7 @@ class TranscriptModel:
             samples,
             language=LANGUAGE,
             beam_size=5,
+            temperature=0.0,  # higher ones draw words at random: the same recording would be read otherwise each time
             vad_filter=False,  # what comes here is speech already
             condition_on_previous_text=False,  # a slip must not carry on into the next half minute
         )
