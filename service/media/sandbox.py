@@ -12,8 +12,8 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,8 @@ class _Child:
 class DecodingProcess:
     """The reader's end of one running operation."""
 
-    def __init__(self, child: _Child, pid: int, limits: Limits) -> None:
-        self.pid = pid
+    def __init__(self, child: _Child, limits: Limits) -> None:
+        self.pid = child.started.result() or 0
         self._connection = child.connection
         self._ended = child.ended
         self._limits = limits
@@ -137,13 +137,9 @@ class Sandbox:
         """Run `operation` on the open descriptor `file`; its process is killed when the block is left."""
         child = await self._take()
         try:
-            pid = child.started.result()
-            if pid is None:
-                raise DecodersBusy(_RESTARTED)
-            wire.send_order(child.connection, wire.Order(operation, request, file))
-            yield DecodingProcess(child, pid, self._limits)
-        except BrokenPipeError as error:
-            raise DecodersBusy(_RESTARTED) from error
+            with _restart_is_busy():
+                wire.send_order(child.connection, wire.Order(operation, request, file))
+            yield DecodingProcess(child, self._limits)
         finally:
             self._kill(child)
             self._fill_soon()
@@ -166,13 +162,15 @@ class Sandbox:
             ours.setblocking(False)
             child = _Child(next(self._ids), ours, loop.create_future(), loop.create_future())
             self._children[child.id] = child
-            with theirs:
+            with theirs, _restart_is_busy():
                 socket.send_fds(control, [_line({"start": child.id})], [theirs.fileno()])
             try:
-                await asyncio.shield(child.started)
+                pid = await asyncio.shield(child.started)
             except asyncio.CancelledError:
                 self._kill(child)
                 raise
+            if pid is None:
+                raise DecodersBusy(_RESTARTED)
             return child
 
     async def _fill(self) -> None:
@@ -238,6 +236,15 @@ class Sandbox:
 
 def _line(order: Mapping[str, Any]) -> bytes:
     return json.dumps(order).encode() + b"\n"
+
+
+@contextmanager
+def _restart_is_busy() -> Iterator[None]:
+    """A pipe that breaks while an order is given: the process on its other side was lost, through no file's fault."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise DecodersBusy(_RESTARTED) from error
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

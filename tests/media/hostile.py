@@ -1,4 +1,4 @@
-"""What a file could make a decoder do. Operations for tests alone: each behaves as if its library had been taken over."""
+"""What a file could make a decoder do: operations for tests alone, as if a library had been taken over."""
 
 from __future__ import annotations
 

@@ -165,9 +165,7 @@ async def test_half_a_jpeg_shows_its_upper_half(decoder: Decoder, samples: Path)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "AVIF"])
-async def test_a_file_that_ends_before_its_first_pixel_is_undecodable(
-    decoder: Decoder, put: Put, format: str
-) -> None:
+async def test_a_file_that_ends_before_its_first_pixel_is_undecodable(decoder: Decoder, put: Put, format: str) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (64, 64, 3), np.uint8)
     whole = encoded(Image.fromarray(noise), format)
     with pytest.raises(Undecodable):
