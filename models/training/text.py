@@ -1,6 +1,6 @@
 """Trains, exports, calibrates and publishes the text sentiment model.
 
-    python -m models.training.text [--work FOLDER] [--epochs 3] [--device auto] [--threads 2]
+    python -m models.training.text [--work FOLDER] [--epochs 1.7] [--device auto] [--threads 2]
     python -m models.training.text --stage export      # the best checkpoint so far
     python -m models.training.text --stage evaluate    # the files that are there
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -26,7 +27,9 @@ from models.registry import FOLDER
 from models.training.calibration import brier, ece, fit_temperature, macro_recall, softmax
 from models.training.minilm import MiniLM, RowwiseEmbedding, build_tokenizer, source_folder
 from models.training.publish import publish
-from models.training.text_data import tweets
+from models.training.rowwise import quantise_by_row
+from models.training.text_data import other_texts, tweets
+from models.training.text_symbols import learn_symbols
 from models.training.text_trainer import Recipe, best_model, train
 from service.domain.labels import SENTIMENTS
 from service.features.text import MAX_TOKENS, encode, load_tokenizer, windows
@@ -49,13 +52,13 @@ def export(model: MiniLM, path: Path) -> None:
         input_names=names,
         output_names=["logits"],
         dynamic_axes=axes,
-        opset_version=17,
+        opset_version=18,
         dynamo=False,
     )
 
 
 def quantise(source: Path, target: Path) -> None:
-    """Dynamic int8 of every MatMul with constant weights, a scale a channel; the head, a Gemm, stays as it is.
+    """Int8 of every MatMul with constant weights, a scale a channel and a scale a token; the head stays as it is.
 
     Seven-bit weights, since processors without VNNI add pairs of products in 16 bits, which eight bits overflow.
     """
@@ -67,6 +70,9 @@ def quantise(source: Path, target: Path) -> None:
         reduce_range=True,
         weight_type=QuantType.QInt8,
     )
+    graph = onnx.load(target)
+    quantise_by_row(graph)
+    onnx.save(graph, target)
 
 
 def session_of(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -77,14 +83,18 @@ def session_of(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def onnx_logits(session: onnxruntime.InferenceSession, texts: Sequence[str], tokenizer: Tokenizer) -> np.ndarray:
-    """Logits (n, 3) of texts, one at a time as a quiet server answers; of a long text, the mean of its windows."""
-    return np.stack([_text_logits(session, text, tokenizer) for text in tqdm(texts, mininterval=5)])
-
-
-def _text_logits(session: onnxruntime.InferenceSession, text: str, tokenizer: Tokenizer) -> np.ndarray:
-    found = [encode([text[w.start : w.end]], tokenizer) for w in windows(text, tokenizer)]
-    feeds = ({"input_ids": batch.input_ids, "attention_mask": batch.attention_mask} for batch in found)
-    return np.mean([session.run(["logits"], feed)[0][0] for feed in feeds], axis=0)
+    """Logits (n, 3) of texts; of one that is longer than a window, the mean of its windows by their tokens."""
+    cuts = [(row, text[w.start : w.end], w.tokens) for row, text in enumerate(texts) for w in windows(text, tokenizer)]
+    cuts.sort(key=lambda cut: cut[2])
+    sums, tokens = np.zeros((len(texts), len(SENTIMENTS))), np.zeros((len(texts), 1))
+    for start in tqdm(range(0, len(cuts), 32), mininterval=5):
+        rows, pieces, lengths = zip(*cuts[start : start + 32], strict=True)
+        batch = encode(pieces, tokenizer)
+        feed = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        weights = np.array(lengths)[:, None]
+        np.add.at(sums, list(rows), session.run(["logits"], feed)[0] * weights)
+        np.add.at(tokens, list(rows), weights)
+    return sums / tokens
 
 
 def scores_of(logits: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
@@ -105,18 +115,20 @@ def evaluate(work: Path, threads: int) -> dict[str, Any]:
     """Temperature and scores of both graphs; the temperature is the int8 graph's on validation data."""
     tokenizer = load_tokenizer(FOLDER / TOKENIZER)
     graphs = {"int8": FOLDER / WEIGHTS, "fp32": work / "text-minilm.onnx"}
-    logits: dict[tuple[str, str], np.ndarray] = {}
-    labels: dict[str, np.ndarray] = {}
-    for split in ("val", "test"):
-        pairs = tweets(split)
-        labels[split] = np.array([label for _, label in pairs])
-        for kind, path in graphs.items():
-            if path.exists():
-                logits[split, kind] = onnx_logits(session_of(path, threads), [text for text, _ in pairs], tokenizer)
-    temperature = round(fit_temperature(logits["val", "int8"], labels["val"]), 4)
-    scores = {
-        f"{split}_{kind}": scores_of(found, labels[split], temperature) for (split, kind), found in logits.items()
+    sessions = {kind: session_of(path, threads) for kind, path in graphs.items() if path.exists()}
+    sets = {"val": tweets("val"), "test": tweets("test")}
+    logits = {
+        (name, kind): onnx_logits(session, [text for text, _ in pairs], tokenizer)
+        for name, pairs in sets.items()
+        for kind, session in sessions.items()
     }
+    labels = {name: np.array([label for _, label in pairs]) for name, pairs in sets.items()}
+    temperature = round(fit_temperature(logits["val", "int8"], labels["val"]), 4)
+    scores = {f"{name}_{kind}": scores_of(found, labels[name], temperature) for (name, kind), found in logits.items()}
+    for name, pairs in other_texts("test").items():
+        found = onnx_logits(sessions["int8"], [text for text, _ in pairs], tokenizer)
+        labels[f"{name}_test"] = np.array([label for _, label in pairs])
+        scores[f"{name}_test_int8"] = scores_of(found, labels[f"{name}_test"], temperature)
     return {"temperature": temperature, "scores": scores, "rows": {name: len(found) for name, found in labels.items()}}
 
 
@@ -156,7 +168,7 @@ def publish_results(results: dict[str, Any]) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("work/text"), help="folder of checkpoints and the fp32 graph")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--epochs", type=float, default=Recipe.epochs)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=2)
@@ -170,8 +182,9 @@ def chosen_device(name: str) -> torch.device:
 
 
 def ship(work: Path) -> None:
-    """Write the best model so far in int8 to where the registry's files are."""
-    export(best_model(work, load_tokenizer(FOLDER / TOKENIZER)), work / "text-minilm.onnx")
+    """Teach the best model so far what emoji mean, and write it in int8 to where the registry's files are."""
+    tokenizer = load_tokenizer(FOLDER / TOKENIZER)
+    export(learn_symbols(best_model(work, tokenizer), tokenizer), work / "text-minilm.onnx")
     quantise(work / "text-minilm.onnx", FOLDER / WEIGHTS)
 
 

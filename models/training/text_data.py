@@ -37,6 +37,26 @@ GOEMOTIONS_SENTIMENT = {
 TWEET_EMOTION_SENTIMENT = {"angry": "negative", "sad": "negative", "happy": "positive", "optimistic": "positive"}
 SST_SENTIMENT = ("negative", "negative", "neutral", "positive", "positive")
 ARTEFACTS = {'""': '"', "\\n": "\n", "-LRB-": "(", "-RRB-": ")", "``": '"', "''": '"'}
+EMOJI_OF_EMOTICON = {
+    ":)": "🙂😊☺",
+    ":-)": "🙂😊☺",
+    ":D": "😄😃😁",
+    ":-D": "😄😃😁",
+    "xD": "😆😂",
+    "XD": "😆😂",
+    ";)": "😉",
+    ";-)": "😉",
+    ":P": "😛😜😋",
+    ":p": "😛😜😋",
+    "<3": "❤💕💙",
+    ":(": "☹🙁😞",
+    ":-(": "☹🙁😞",
+    ":'(": "😢😭",
+    ":/": "😕🫤",
+    ":-/": "😕🫤",
+    ":O": "😮😯",
+}
+EMOTICON = re.compile("|".join(rf"(?<![^\s.!?]){re.escape(face)}(?![^\s.!?])" for face in EMOJI_OF_EMOTICON))
 SYMBOL = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]")
 
 
@@ -65,6 +85,17 @@ def tweets(split: str) -> list[tuple[str, int]]:
     return [(prepare(row["text"]), SENTIMENTS.index(row["label"])) for row in rows]
 
 
+def other_texts(split: str) -> dict[str, list[tuple[str, int]]]:
+    """Whole sentences of films, lines of talk and comments, to see how the model does on what isn't a tweet."""
+    film = [(row["text"], SST_SENTIMENT[row["score"]]) for row in read_table("text/sst", split) if row["whole"]]
+    talk = [(row["text"], row["label"]) for row in read_table("text/meld", split)]
+    return _numbered({"sst": film, "meld": talk, "goemotions": _comments(split)})
+
+
+def _numbered(sets: dict[str, list[tuple[str, str]]]) -> dict[str, list[tuple[str, int]]]:
+    return {name: [(clean(text), SENTIMENTS.index(label)) for text, label in pairs] for name, pairs in sets.items()}
+
+
 def extra_texts(seed: int) -> dict[str, list[tuple[str, int]]]:
     """Training texts of other kinds, so that the model reads more than tweets: films, talk, comments, emoji."""
     choose = random.Random(seed)
@@ -74,19 +105,55 @@ def extra_texts(seed: int) -> dict[str, list[tuple[str, int]]]:
     feelings = [
         (row["text"], TWEET_EMOTION_SENTIMENT[row["label"]]) for row in read_table("text/tweet_emotion", "train")
     ]
-    comments = _comments()
-    with_symbols = [pair for pair in comments if SYMBOL.search(pair[0])]
+    comments = _comments("train")
     sets = {
         "sst": [(text, name) for text, name, whole in film if whole] + choose.sample(phrases, 6000),
         "meld": talk,
-        "goemotions": choose.sample(comments, 9000) + with_symbols,
-        "tweet_emotion": [pair for pair in feelings if SYMBOL.search(pair[0])],
+        "goemotions": choose.sample(comments, 9000) + _with_symbols(comments),
+        "tweet_emotion": _with_symbols(feelings),
     }
-    return {name: [(clean(text), SENTIMENTS.index(label)) for text, label in pairs] for name, pairs in sets.items()}
+    return _numbered(sets)
 
 
-def _comments() -> list[tuple[str, str]]:
-    rows = read_table("text/goemotions", "train")
+def texts_with_symbols(split: str, seed: int) -> dict[str, list[tuple[str, int]]]:
+    """Texts of a split with emoji in them, whole and the emoji alone.
+
+    The tweets of `tweet_sentiment` have none, so that the emoticons in training tweets become emoji.
+    Of other languages' tweets only the emoji are taken.
+    """
+    choose = random.Random(seed)
+    feelings = [(row["text"], TWEET_EMOTION_SENTIMENT[row["label"]]) for row in read_table("text/tweet_emotion", split)]
+    foreign = [(row["text"], row["label"]) for row in read_table("text/umsab", split)]
+    found = {
+        "goemotions": _with_symbols(_comments(split)),
+        "tweet_emotion": _with_symbols(feelings),
+        "umsab": [(_symbols_of(text), label) for text, label in _with_symbols(foreign)],
+    }
+    for name in ("goemotions", "tweet_emotion"):
+        found[name] += [(_symbols_of(text), label) for text, label in found[name]]
+    sets = _numbered(found)
+    if split == "train":
+        sets["tweets"] = [
+            (emoji, label) for text, label in tweets("train") if (emoji := as_emoji(text, choose)) != text
+        ]
+    return sets
+
+
+def as_emoji(text: str, choose: random.Random) -> str:
+    """The text with every emoticon as one of the emoji that stand for it."""
+    return EMOTICON.sub(lambda match: choose.choice(EMOJI_OF_EMOTICON[match.group()]), text)
+
+
+def _with_symbols(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [pair for pair in pairs if SYMBOL.search(pair[0])]
+
+
+def _symbols_of(text: str) -> str:
+    return "".join(SYMBOL.findall(text))
+
+
+def _comments(split: str) -> list[tuple[str, str]]:
+    rows = read_table("text/goemotions", split)
     grouped = [(row["text"], {GOEMOTIONS_SENTIMENT.get(label) for label in row["labels"]}) for row in rows]
     return [(text, found) for text, names in grouped if len(names) == 1 and (found := names.pop())]
 
@@ -98,10 +165,11 @@ def training_examples(tokenizer: Tokenizer, extra_weight: float, seed: int) -> l
     """
     sets = {"tweets": (tweets("train"), 1.0)}
     sets |= {name: (pairs, extra_weight) for name, pairs in extra_texts(seed).items()}
-    return [example for pairs, weight in sets.values() for example in _examples(pairs, weight, tokenizer)]
+    return [example for pairs, weight in sets.values() for example in examples_of(pairs, tokenizer, weight)]
 
 
-def _examples(pairs: Sequence[tuple[str, int]], weight: float, tokenizer: Tokenizer) -> Iterator[Example]:
+def examples_of(pairs: Sequence[tuple[str, int]], tokenizer: Tokenizer, weight: float = 1.0) -> Iterator[Example]:
+    """The texts of one set that fit a window."""
     counts = np.bincount([label for _, label in pairs], minlength=len(SENTIMENTS)) + 1.0
     prior = tuple(float(share) for share in counts / counts.sum())
     encodings = tokenizer.encode_batch_fast([text for text, _ in pairs])

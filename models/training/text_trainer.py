@@ -26,9 +26,9 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the model is trained."""
+    """How the model is trained; `check_every` counts steps."""
 
-    epochs: int = 3
+    epochs: float = 1.7
     batch_size: int = 32
     learning_rate: float = 1e-4
     layer_decay: float = 0.9
@@ -37,7 +37,7 @@ class Recipe:
     label_smoothing: float = 0.05
     average_decay: float = 0.999
     extra_weight: float = 0.5
-    checks_an_epoch: int = 3
+    check_every: int = 400
     seed: int = 7
 
 
@@ -176,12 +176,13 @@ def train(work: Path, tokenizer: Tokenizer, recipe: Recipe, device: torch.device
     validation = tokenised(tweets("val"), tokenizer)
     batches_an_epoch = math.ceil(len(examples) / recipe.batch_size)
     model = pretrained(tokenizer, MAX_TOKENS, len(SENTIMENTS), source_folder())
-    trainer = Trainer(model, recipe, recipe.epochs * batches_an_epoch, device)
+    trainer = Trainer(model, recipe, round(recipe.epochs * batches_an_epoch), device)
     checkpoint = work / CHECKPOINT
     if checkpoint.exists():
         trainer.load(checkpoint)
-    for epoch in range(trainer.step // batches_an_epoch, recipe.epochs):
+    for epoch in range(trainer.step // batches_an_epoch, math.ceil(recipe.epochs)):
         batches = bucketed(examples, recipe.batch_size, recipe.seed + epoch)
+        batches = batches[: trainer.steps - epoch * batches_an_epoch]
         _run_epoch(trainer, examples, batches, validation, checkpoint, title=f"epoch {epoch + 1}/{recipe.epochs}")
 
 
@@ -202,14 +203,13 @@ def _run_epoch(
     *,
     title: str,
 ) -> None:
-    done = trainer.step % len(batches)
-    check_every = math.ceil(len(batches) / trainer.recipe.checks_an_epoch)
+    done = trainer.step % math.ceil(len(examples) / trainer.recipe.batch_size)
     bar = tqdm(batches[done:], desc=title, initial=done, total=len(batches), mininterval=5)
     smooth = 1.0
     for number, chosen in enumerate(bar, done + 1):
         smooth += 0.02 * (trainer.learn([examples[position] for position in chosen]) - smooth)
         bar.set_postfix(loss=f"{smooth:.3f}", best=f"{trainer.best:.4f}", refresh=False)
-        if number % check_every == 0 or number == len(batches):
+        if number % trainer.recipe.check_every == 0 or number == len(batches):
             score = _validate(trainer, validation)
             tqdm.write(f"step {trainer.step}: loss {smooth:.3f}, validation macro-recall {score:.4f}")
             trainer.keep_if_better(score)

