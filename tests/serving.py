@@ -106,4 +106,5 @@ def _wait_until_ready(running: RunningService) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise RuntimeError(f"The service did not get ready:\n{running.log.read_text(errors='replace')[-4000:]}")
+    log = [line for line in running.log.read_text(errors="replace").splitlines() if '"service.access"' not in line]
+    raise RuntimeError("\n".join(["The service did not get ready:", *log[-30:]]))

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 QUIET = frozenset({"/livez", "/readyz", "/metrics", "/health"})
-"""Asked every few seconds by probes and scrapers: logged at debug level unless they fail."""
+"""Asked every few seconds by probes and scrapers: logged at debug level unless something fails."""
 
 _access = logging.getLogger("service.access")
 
@@ -44,7 +44,7 @@ def configure(level: str) -> None:
 
 def accessed(endpoint: str, status: int, fields: dict[str, Any]) -> None:
     """Write one line about an answered request."""
-    level = logging.DEBUG if endpoint in QUIET and status < 400 else logging.INFO
+    level = logging.DEBUG if endpoint in QUIET and status in (200, 503) else logging.INFO
     if _access.isEnabledFor(level):
         _access.log(level, "request", extra={"fields": {"endpoint": endpoint, "status": status, **fields}})
 
