@@ -40,7 +40,7 @@ def test_no_visitor_makes_the_page_fetch_an_address(page: RunningPage, route: st
 
 def test_no_history_of_runs_and_no_public_api(page: RunningPage) -> None:
     config = httpx.get(f"{page.address}/config").json()
-    assert config["run_history"] is False
+    assert config.get("run_history", False) is False
     assert config["analytics_enabled"] is False
     shown = [dependency for dependency in config["dependencies"] if dependency["api_visibility"] == "public"]
     assert shown == []

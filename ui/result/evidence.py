@@ -42,7 +42,7 @@ def chip(sentiment: Sentiment | None) -> str:
     if sentiment is None:
         return ""
     kind = tone(sentiment)
-    said = kind if sentiment.grounded else "nothing to go on"
+    said = kind if sentiment.grounded else "no evidence"
     return f'<span class="ms-chip ms-{kind}">{text(said)}</span>'
 
 

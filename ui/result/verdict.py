@@ -17,7 +17,8 @@ def verdict(answer: Analysis) -> str:
     sentiment = answer.sentiment
     kind = tone(sentiment)
     return f"""<article class="ms-card ms-verdict ms-{kind}" data-label="{kind}">
-<div class="ms-verdict-words" role="status"><p class="ms-eyebrow">Verdict</p><h2>{TITLES[kind]}</h2><p class="ms-sentence">{text(sentence(answer))}</p>
+<div class="ms-verdict-words" role="status"><p class="ms-eyebrow">Verdict</p><h2>{TITLES[kind]}</h2>
+<p class="ms-sentence">{text(sentence(answer))}</p>
 {_confidence(sentiment)}</div>{gauge(sentiment)}</article>"""
 
 
@@ -52,7 +53,7 @@ def _confidence(sentiment: Sentiment) -> str:
     if not sentiment.grounded:
         return ""
     share = percent(sentiment.confidence)
-    of = "" if sentiment.label else f", for {sentiment.leaning}"
+    of = "" if sentiment.label else f" for {sentiment.leaning}"
     return (
         '<div class="ms-confidence"><span>Confidence</span>'
         f'<div class="ms-bar" {style(share=sentiment.confidence)}><i></i></div>'
