@@ -17,17 +17,13 @@ from service.media.limits import Limits
 from service.observability import logs, metrics
 from service.pipelines.media import Tools
 from service.runners.connect import connect
+from service.runners.middlewares import drop_middlewares
 from service.runners.services import FaceRunner, SpeechRunner, TextRunner, TranscriptRunner
 from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
-
-DROPPED = frozenset({"OpenTelemetryMiddleware", "TimeoutMiddleware"})
-"""BentoML's middlewares that cost more than all the rest of a request together; the edge has a time-out of its own."""
-
-KEPT = frozenset({"ContextMiddleware"})
 
 GC_THRESHOLD = 50_000
 """New objects between collections: with Python's 2,000 every few requests pay for walking all that is alive."""
@@ -38,10 +34,6 @@ settings = load_settings()
 api = application.build(settings)
 
 
-class UnexpectedBentoML(RuntimeError):
-    """This BentoML wraps its application in other middlewares than the pinned version."""
-
-
 class GatewayService(Service):
     """A BentoML service whose application is our edge, with BentoML's own routes behind it."""
 
@@ -50,16 +42,6 @@ class GatewayService(Service):
         app: Starlette = super().to_asgi(is_main)  # type: ignore[assignment]
         drop_middlewares(app)
         return Edge(application.routes(api), app, settings)
-
-
-def drop_middlewares(app: Starlette) -> None:
-    """Take `DROPPED` out of BentoML's application, if its middlewares are those that we know."""
-    names = [getattr(middleware.cls, "__name__", "") for middleware in app.user_middleware]
-    if set(names) != DROPPED | KEPT:
-        raise UnexpectedBentoML(f"Expected the middlewares {sorted(DROPPED | KEPT)}, found {names}.")
-    app.user_middleware = [
-        middleware for middleware, name in zip(app.user_middleware, names, strict=True) if name not in DROPPED
-    ]
 
 
 @bentoml.service(

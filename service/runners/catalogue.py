@@ -108,7 +108,7 @@ def load_detector(settings: Settings) -> FaceDetector | YuNetDetector:
     from service.runners.face import FaceDetector, YuNetDetector  # noqa: PLC0415
 
     if settings.face_detector != DEFAULT:
-        return YuNetDetector(Path(settings.face_detector))
+        return YuNetDetector(Path(settings.face_detector), settings.threads)
     return FaceDetector.load(default_model(TASKS["detector"]), settings.threads)
 
 

@@ -61,7 +61,9 @@ class FaceDetector:
 class YuNetDetector:
     """Pictures to faces, by YuNet (Wu et al. 2023) from a file that a setting names."""
 
-    def __init__(self, path: Path, sides: Sequence[int] = PICTURE_SIDES, threshold: float = 0.6) -> None:
+    def __init__(
+        self, path: Path, threads: int = 1, sides: Sequence[int] = PICTURE_SIDES, threshold: float = 0.6
+    ) -> None:
         """Raises `FileNotFoundError` or `ValueError` if there is no such detector."""
         if not path.is_file():
             raise FileNotFoundError(f"SENTIMENT_FACE_DETECTOR names {path}, which is not a file.")
@@ -70,6 +72,7 @@ class YuNetDetector:
         except cv2.error as error:
             raise ValueError(f"SENTIMENT_FACE_DETECTOR names {path}, which is no YuNet file.") from error
         self._sides = sides
+        cv2.setNumThreads(threads)  # of the whole process: OpenCV would take every core
 
     def detect(self, pictures: Sequence[Picture]) -> list[Detections | Failed]:
         """The faces of each upright RGB picture (h, w, 3), best first; what is no picture fails alone."""

@@ -5,7 +5,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from service.api.edge import Edge
-from service.app import DROPPED, KEPT, Gateway, UnexpectedBentoML, drop_middlewares
+from service.app import Gateway
+from service.runners.middlewares import DROPPED, KEPT, UnexpectedBentoML, drop_middlewares
 
 
 def test_bentoml_wraps_its_application_in_the_middlewares_that_we_know():
