@@ -32,15 +32,22 @@ _LANDLOCK_SCOPES = 0b11
 
 def leave_surroundings() -> None:
     """Once, in the process that forks: no network, no environment, and an empty folder that is already removed."""
+    with suppress(OSError):  # Without a temporary folder it stays where it is, and can't write there either.
+        folder = tempfile.mkdtemp()
+        os.chdir(folder)
+        os.rmdir(folder)
     os.environ.clear()
-    folder = tempfile.mkdtemp()
-    os.chdir(folder)
-    os.rmdir(folder)
     if _ON_LINUX:
         libc = ctypes.CDLL(None, use_errno=True)
         # Root may leave the network at once; others need a user namespace for it, which a system may forbid.
         if libc.unshare(_CLONE_NEWNET) != 0:
             libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+
+
+def close_all_but(kept: int) -> None:
+    """Close every descriptor beyond the standard ones that the forking process had open."""
+    os.closerange(3, kept)
+    os.closerange(kept + 1, kept + _MAX_DESCRIPTORS)
 
 
 def die_with_parent(parent: int) -> None:

@@ -98,8 +98,8 @@ class Nursery:
     def _be_child(self, connection: int) -> NoReturn:
         """Give up all rights, wait for one order, carry it out, exit."""
         try:
-            self.control.close()
             _forget_signals()
+            confine.close_all_but(connection)
             confine.die_with_parent(self.pid)
             confine.limit_resources(self.memory_bytes, self.cpu_seconds)
             confine.lock_files()

@@ -31,6 +31,10 @@ _EARLY_END_SECONDS = 1.0
 _EARLY_END_FRACTION = 0.05
 """A recording that ends this much before its header says was cut off."""
 
+_TOLERATED_PACKETS = 2
+_TOLERATED_FRACTION = 0.02
+"""Sound files end in tags that look like a broken packet; this many are no sign that something is missing."""
+
 _GRACE_SECONDS = 0.5
 """Coders pad: a recording of exactly the limit is not too long."""
 
@@ -80,7 +84,8 @@ class _Reading:
         self._geometry: Geometry | None = None
         self._video_seconds = 0.0
         self._frames_read = 0
-        self._is_damaged = False
+        self._packets_read = self._packets_lost = 0
+        self._breaks_off = False
 
     def play(self) -> None:
         """Decode from the first byte to the last."""
@@ -105,22 +110,29 @@ class _Reading:
         return [stream for stream, asked in wanted if stream is not None and asked]
 
     def _decode(self) -> Iterator[av.AudioFrame | av.VideoFrame]:
-        """Every decoded frame; what is damaged on the way is left out and noted."""
-        streams = self._wanted()
-        packets = self._container.demux(streams) if streams else iter(())
-        while True:
+        """Every decoded frame; damaged packets are left out and counted."""
+        for packet in self._packets():
+            self._packets_read += 1
             try:
-                packet = next(packets, None)
-                frames = packet.decode() if packet is not None else ()
+                frames = packet.decode()
             except MemoryError:
                 raise
             except FFmpegError:
-                # A demuxer that failed yields nothing more; a decoder goes on with the next packet.
-                self._is_damaged = True
+                self._packets_lost += 1
                 continue
-            if packet is None:
-                return
             yield from frames
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """The packets of the wanted streams, as far as the container holds together."""
+        streams = self._wanted()
+        if not streams:
+            return
+        try:
+            yield from self._container.demux(streams)
+        except MemoryError:
+            raise
+        except FFmpegError:
+            self._breaks_off = True
 
     def _until_first_picture(
         self, frames: Iterator[av.AudioFrame | av.VideoFrame]
@@ -136,9 +148,10 @@ class _Reading:
         return None, itertools.chain(seen, frames)
 
     def _send_info(self, first: av.VideoFrame | None) -> None:
+        width, height = self._header_size()
         if first is not None:
             self._geometry = geometry(first, _aspect(self._video))
-        width, height = self._geometry.upright if self._geometry else (None, None)
+            width, height = self._geometry.upright
         self._send(
             {
                 "type": "info",
@@ -149,6 +162,12 @@ class _Reading:
                 "has_video": self._video is not None,
             }
         )
+
+    def _header_size(self) -> tuple[int | None, int | None]:
+        """For a video whose first picture comes very late: the size as stored."""
+        if self._video is None or not self._asked.video:
+            return None, None
+        return self._video.codec_context.width or None, self._video.codec_context.height or None
 
     def _take(self, frame: av.AudioFrame | av.VideoFrame) -> None:
         if isinstance(frame, av.VideoFrame):
@@ -193,8 +212,18 @@ class _Reading:
         if self._frames_read:
             self._video_seconds += self._frame_seconds()
         seconds = max(self._sound.seconds, self._video_seconds)
-        truncated = self._is_damaged or _ends_early(seconds, self._header_seconds)
-        self._send({"type": "summary", "seconds": seconds, "frames_read": self._frames_read, "truncated": truncated})
+        self._send(
+            {
+                "type": "summary",
+                "seconds": seconds,
+                "frames_read": self._frames_read,
+                "truncated": self._is_incomplete(seconds),
+            }
+        )
+
+    def _is_incomplete(self, seconds: float) -> bool:
+        lost = self._packets_lost > max(_TOLERATED_PACKETS, self._packets_read * _TOLERATED_FRACTION)
+        return self._breaks_off or lost or _ends_early(seconds, self._header_seconds)
 
     def _send_samples(self, start: float, samples: NDArray[np.float32]) -> None:
         self._send({"type": "samples", "start": start}, samples.data)

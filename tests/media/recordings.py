@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,7 +34,13 @@ def picture(seconds: float, width: int = 96, height: int = 64) -> NDArray[np.uin
 
 
 def film(
-    path: Path, seconds: int, *, frames_per_second: int = 1, aspect: Fraction | None = None, sound: bool = True
+    path: Path,
+    seconds: int,
+    *,
+    frames_per_second: int = 1,
+    aspect: Fraction | None = None,
+    first_picture_seconds: int = 0,
+    packets_each_second: int = 1,
 ) -> Path:
     """Motion JPEG of `picture`, and a 440 Hz tone in 16-bit PCM at 16 kHz."""
     with av.open(path, "w", format="matroska") as container:
@@ -41,21 +48,26 @@ def film(
         video.width, video.height, video.pix_fmt = 96, 64, "yuvj444p"
         if aspect is not None:
             video.codec_context.sample_aspect_ratio = aspect
-        audio = container.add_stream("pcm_s16le", rate=16_000, layout="mono") if sound else None
+        audio = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
         for number in range(seconds * frames_per_second):
             frame = av.VideoFrame.from_ndarray(picture(number / frames_per_second), "rgb24")
             frame.pts, frame.time_base = number, Fraction(1, frames_per_second)
-            container.mux(video.encode(frame))
-            if audio is not None and number % frames_per_second == 0:
-                container.mux(audio.encode(_tone(number // frames_per_second)))
+            if number >= first_picture_seconds * frames_per_second:
+                container.mux(video.encode(frame))
+            if number % frames_per_second == 0:
+                for tone in _tones(number // frames_per_second, packets_each_second):
+                    container.mux(audio.encode(tone))
         for stream in container.streams:
             container.mux(stream.encode(None))
     return path
 
 
-def _tone(second: int) -> av.AudioFrame:
+def _tones(second: int, packets: int) -> Iterator[av.AudioFrame]:
+    """One second of the tone, in so many pieces."""
     times = second + np.arange(16_000) / 16_000
     samples = (8_000 * np.sin(2 * np.pi * 440 * times)).astype(np.int16)
-    frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = 16_000, second * 16_000, Fraction(1, 16_000)
-    return frame
+    for number, piece in enumerate(np.split(samples, packets)):
+        frame = av.AudioFrame.from_ndarray(piece[None], format="s16", layout="mono")
+        frame.sample_rate, frame.time_base = 16_000, Fraction(1, 16_000)
+        frame.pts = second * 16_000 + number * piece.size
+        yield frame

@@ -311,6 +311,25 @@ async def test_half_a_recording_is_read_as_far_as_it_goes(decoder: Decoder, samp
     assert half.info.seconds is not None and 0 < half.summary.seconds < half.info.seconds
 
 
+@pytest.mark.parametrize("tag", [b"TAG" + b"Title".ljust(125), b"\xff\xfb\x90\x64 junk" * 3], ids=["ID3v1", "junk"])
+async def test_what_stands_behind_the_sound_does_not_make_it_incomplete(
+    decoder: Decoder, samples: Path, put: Put, tag: bytes
+) -> None:
+    whole = await read(decoder, put("tagged.mp3", (samples / "audio" / "jfk.mp3").read_bytes() + tag))
+    assert whole.summary.seconds == pytest.approx(11.0, abs=0.1)
+    assert not whole.summary.truncated
+
+
+async def test_a_video_that_begins_after_its_sound_has_its_size_from_the_start(
+    decoder: Decoder, tmp_path: Path
+) -> None:
+    path = recordings.film(tmp_path / "late.mkv", 40, first_picture_seconds=30, packets_each_second=50)
+    whole = await read(decoder, path)
+    assert (whole.info.width, whole.info.height) == (96, 64)
+    assert whole.times[0] == pytest.approx(30.0)
+    assert whole.pictures[0].shape == (64, 96, 3)
+
+
 @pytest.mark.parametrize("name", ["audio/jfk.ogg", "video/neutral_then_smile.mp4", "video/browser_recording.webm"])
 async def test_damaged_recordings_cost_nothing_but_themselves(
     decoder: Decoder, samples: Path, put: Put, name: str, caplog: pytest.LogCaptureFixture
