@@ -82,7 +82,7 @@ class ConnectedModels:
         text_cache_entries: int = 0,
     ) -> None:
         self.info = info
-        self.windows = cut_text
+        self._cut_text = cut_text
         self._backends = backends
         self._collectors = collectors
         self._transcript_setting = transcript_setting
@@ -104,6 +104,10 @@ class ConnectedModels:
             model: state if self._collectors[model].healthy else "unhealthy"
             for model, state in zip(self._backends, states, strict=True)
         }
+
+    def windows(self, text: str) -> list[Window]:
+        """The pieces in which the text model reads a text of any length."""
+        return self._cut_text(text)
 
     async def text(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text."""

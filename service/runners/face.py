@@ -25,6 +25,9 @@ from service.features.face import (
 from service.runners import Failed, calibration
 from service.runners.session import open_model
 
+CROPS_A_CALL = 8
+"""A face costs as much in a batch of 64 as alone (1.1 ms on one Zen 4 core), but the memory arena keeps growing."""
+
 Detections = tuple[Detection, ...]
 
 
@@ -116,8 +119,9 @@ class FaceModel:
             Failed(f"A crop has the shape {shape} and bytes, not {crop.shape} and {crop.dtype}.") for crop in crops
         ]
         good = [index for index, crop in enumerate(crops) if crop.shape == shape and crop.dtype == np.uint8]
-        if good:
-            for index, prediction in zip(good, self._infer([crops[index] for index in good]), strict=True):
+        for start in range(0, len(good), CROPS_A_CALL):
+            some = good[start : start + CROPS_A_CALL]
+            for index, prediction in zip(some, self._infer([crops[index] for index in some]), strict=True):
                 results[index] = prediction
         return results
 
