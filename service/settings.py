@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     max_audio_seconds: float = Field(default=900.0, description="Longest audio.")
     max_video_seconds: float = Field(default=300.0, description="Longest video.")
     request_timeout_seconds: float = Field(default=300.0, description="A request that takes longer gets a 504.")
-    decoders: int = Field(default=2, ge=1, description="Files that are decoded at the same time.")
+    decoders: int = Field(default=2, ge=1, description="Pictures, and as many recordings, decoded at the same time.")
     decode_memory_bytes: int = Field(default=1_500_000_000, description="Address space of a decoding process.")
     decode_cpu_seconds: int = Field(default=120, description="Processor time of a decoding process.")
     decode_stall_seconds: float = Field(default=20.0, description="A decoder that gives nothing for so long is killed.")

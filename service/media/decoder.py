@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.media import DecodersBusy, MediaError, Undecodable, Unsupported
-from service.media.limits import Limits
+from service.media.limits import MAX_PICTURE_SIDE, Limits
 from service.media.sandbox import Sandbox
 from service.media.sniff import HEAD_BYTES, PICTURES, RECORDINGS, Format, sniff
 from service.media.stream import MediaStream, read_info
@@ -28,9 +28,6 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What runs inside the decoding processes."""
-
-MAX_PICTURE_SIDE = 1920
-"""Longest side of `Picture.pixels`."""
 
 _MIN_FILE_BYTES = 8
 _CHECK_SECONDS = 5.0

@@ -23,10 +23,8 @@ from PIL import (
 )
 
 from service.media import TooLarge, Undecodable
+from service.media.limits import MAX_PICTURE_SIDE
 from service.media.nursery import Send
-
-MAX_SIDE = 1920
-"""Longest side in pixels of what is handed on; larger pictures are scaled down."""
 
 _PLUGINS = (
     AvifImagePlugin,
@@ -85,7 +83,7 @@ def check(file: BinaryIO, request: Mapping[str, Any], send: Send) -> None:
 
 
 def upright_rgb(image: Image.Image, orientation: int = 1) -> NDArray[np.uint8]:
-    """A loaded picture as (height, width, 3), at most `MAX_SIDE` long, turned, with alpha laid over white."""
+    """A loaded picture as (height, width, 3), at most `MAX_PICTURE_SIDE` long, turned, with alpha laid over white."""
     rgb = _shrunk(_as_rgb(image))
     turn = _TURNS.get(orientation)
     return np.ascontiguousarray(rgb if turn is None else rgb.transpose(turn))
@@ -149,7 +147,7 @@ def _is_blank(image: Image.Image) -> bool:
 
 def _draft(image: Image.Image) -> None:
     """Let JPEG decode at a half, quarter or eighth of its size where that is still large enough."""
-    image.draft(None, (MAX_SIDE, MAX_SIDE))
+    image.draft(None, (MAX_PICTURE_SIDE, MAX_PICTURE_SIDE))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -162,9 +160,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _shrunk(image: Image.Image) -> Image.Image:
     longest = max(image.size)
-    if longest <= MAX_SIDE:
+    if longest <= MAX_PICTURE_SIDE:
         return image
-    width, height = (max(1, round(side * MAX_SIDE / longest)) for side in image.size)
+    width, height = (max(1, round(side * MAX_PICTURE_SIDE / longest)) for side in image.size)
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_PICTURE_SIDE = 1920
+"""Longest side in pixels of a decoded picture; larger ones are scaled down."""
+
+MAX_FRAMES = 8
+"""Most frames of a video in one chunk."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -37,6 +37,7 @@ _ONE_THREAD = {
 }
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 3.0
 _EVENT_BYTES = 64 * 1024
 
 _RESTARTED = "The decoder had to be restarted; send the request again."
@@ -87,7 +88,11 @@ class DecodingProcess:
         return message
 
     async def _why_it_ended(self) -> Undecodable | DecodersBusy:
-        status = await self._ended
+        # It may have hung up and live on; whoever leaves `run` kills it.
+        await asyncio.wait([self._ended], timeout=_LAST_WORDS_SECONDS)
+        if not self._ended.done():
+            return Undecodable("The file broke its decoder.")
+        status = self._ended.result()
         _log.info("a decoding process ended with status %s", status)
         if status is None:
             return DecodersBusy(_RESTARTED)
@@ -201,11 +206,14 @@ class Sandbox:
         events = _events(ours)
         try:
             await asyncio.wait_for(anext(events), _START_SECONDS)
+            self._control = ours
         except (asyncio.TimeoutError, StopAsyncIteration) as error:
-            self._process.kill()
-            ours.close()
             raise RuntimeError("the decoder's process does not start") from error
-        self._control = ours
+        finally:
+            if self._control is None:
+                ours.close()
+                self._process.kill()
+                self._process.wait()
         self._listener = asyncio.create_task(self._listen(events))
         return ours
 

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.media import Undecodable
+from service.media.limits import MAX_FRAMES
 from service.media.sandbox import DecodingProcess
 from service.media.sniff import Format
-
-MAX_FRAMES = 8
-"""Most pictures in one chunk."""
 
 _MAX_SAMPLES_BYTES = 5 * 16_000 * 4
 

@@ -11,8 +11,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
-MAX_FRAMES = 8
-"""Frames in one chunk."""
+from service.media.limits import MAX_FRAMES
 
 _MAX_CHUNK_SECONDS = 4.0
 _MIN_STRETCH = 1.02

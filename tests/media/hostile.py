@@ -45,6 +45,12 @@ def hang(file: BinaryIO, request: Request, send: Send) -> None:
         time.sleep(60)
 
 
+def hang_up(file: BinaryIO, request: Request, send: Send) -> None:
+    """Close every connection and live on."""
+    os.closerange(3, 64)
+    time.sleep(600)
+
+
 def spin(file: BinaryIO, request: Request, send: Send) -> None:
     """Use up the processor."""
     while True:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.media import MediaError, TooLarge, Undecodable, Unsupported
-from service.media.decoder import MAX_PICTURE_SIDE, Decoder
+from service.media.decoder import Decoder
+from service.media.limits import MAX_PICTURE_SIDE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

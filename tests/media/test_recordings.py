@@ -337,7 +337,7 @@ async def test_damaged_recordings_cost_nothing_but_themselves(
     caplog.set_level("INFO")
     whole = bytearray((samples / name).read_bytes())
     chance = np.random.default_rng(13)
-    for _ in range(6):
+    for _ in range(4):
         damaged = bytearray(whole)
         for place in chance.integers(20, len(whole), 40):
             damaged[place] = chance.integers(256)
