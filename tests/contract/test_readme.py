@@ -1,0 +1,52 @@
+"""The README's examples do what they show."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT
+from tests.serving import RunningService
+
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+CURLS = [
+    line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if "curl" in line
+]
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def at(service: RunningService, example: str) -> str:
+    """The example, asking the service that runs."""
+    return example.replace("http://localhost:8000", service.address).replace("localhost:8000", service.address)
+
+
+@pytest.mark.parametrize("command", CURLS)
+def test_every_command_gets_an_answer(service: RunningService, command: str) -> None:
+    done = subprocess.run(at(service, command), shell=True, cwd=CHECKOUT, capture_output=True, timeout=60, check=True)
+    answer = json.loads(done.stdout)
+    assert "code" not in answer, answer
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_prints_an_answer(
+    service: RunningService, program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    exec(compile(at(service, program), "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_readme_shows_a_command_and_a_program_for_every_route() -> None:
+    for route in ("/v1/text", "/v1/audio", "/v1/image", "/v1/video", "/v1/analyze", "/v1/models", "/health"):
+        assert any(route in command for command in CURLS), route
+    for method in ("text", "texts", "audio", "image", "video", "analyze", "models", "health"):
+        assert any(f"client.{method}(" in program for program in PROGRAMS), method
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    for path in re.findall(r"(?:\]\(|@)((?:docs|ui|models|deployment)/[\w./-]+)", README):
+        assert Path(CHECKOUT, path).exists(), path
