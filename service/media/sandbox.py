@@ -231,7 +231,8 @@ class Sandbox:
         control, process, children = self._control, self._process, list(self._children.values())
         self._control, self._process = None, None
         self._children.clear()
-        self._idle.clear()
+        while self._idle:
+            self._idle.pop().connection.close()
         for child in children:
             for future in (child.started, child.ended):
                 if not future.done():
