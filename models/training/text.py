@@ -167,7 +167,7 @@ def publish_results(results: dict[str, Any]) -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("work/text"), help="folder of checkpoints and the fp32 graph")
+    parser.add_argument("--work", type=Path, default=Path("build/train-text"), help="checkpoints, fp32 graph")
     parser.add_argument("--epochs", type=float, default=Recipe.epochs)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
