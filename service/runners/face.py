@@ -14,6 +14,7 @@ from service.domain.sentiment import Prediction
 from service.features.face import (
     CROP_SIZE,
     PICTURE_SIDES,
+    SCORE_THRESHOLD,
     Detection,
     Picture,
     View,
@@ -34,14 +35,18 @@ Detections = tuple[Detection, ...]
 class FaceDetector:
     """Pictures to faces, by our own detector."""
 
-    def __init__(self, session: InferenceSession, sides: Sequence[int] = PICTURE_SIDES) -> None:
+    def __init__(
+        self, session: InferenceSession, sides: Sequence[int] = PICTURE_SIDES, threshold: float = SCORE_THRESHOLD
+    ) -> None:
         self._session = session
         self._sides = sides
+        self._threshold = threshold
 
     @classmethod
     def load(cls, entry: ModelEntry, threads: int = 1) -> FaceDetector:
         """The model of a registry entry. Raises `WeightsMismatch`."""
-        return cls(open_model(entry, threads))
+        threshold = float(entry.settings.get("score_threshold", SCORE_THRESHOLD))
+        return cls(open_model(entry, threads), threshold=threshold)
 
     def detect(self, pictures: Sequence[Picture]) -> list[Detections | Failed]:
         """The faces of each upright RGB picture (h, w, 3), best first; what is no picture fails alone."""
@@ -58,7 +63,7 @@ class FaceDetector:
         name = self._session.get_inputs()[0].name
         outputs = self._session.run(["scores", "boxes", "landmarks"], {name: view.canvas[None]})
         scores, boxes, landmarks = (np.asarray(output)[0] for output in outputs)
-        return decode(scores, boxes, landmarks, view)
+        return decode(scores, boxes, landmarks, view, self._threshold)
 
 
 class YuNetDetector:
