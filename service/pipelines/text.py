@@ -11,7 +11,7 @@ from service.domain.analysis import AspectPart, Explanation, Notice, SentencePar
 from service.domain.fusion import Opinion
 from service.domain.sentiment import NO_EVIDENCE, Prediction, Sentiment, verdict
 from service.domain.timeline import mean
-from service.features.text import Span, sentences, words
+from service.features.text import SPECIAL_TOKENS, Span, sentences, words
 from service.pipelines import Options
 from service.pipelines.found import Found
 from service.runners import Models
@@ -22,7 +22,7 @@ MAX_EXPLAINED_WORDS = 256
 
 async def predict(texts: Sequence[str], models: Models) -> list[Prediction | None]:
     """What the model says of each text, over all its windows by their tokens; None where there is nothing to read."""
-    cuts = [models.windows(text) for text in texts]
+    cuts = [[window for window in models.windows(text) if window.tokens > SPECIAL_TOKENS] for text in texts]
     pieces = [text[window.start : window.end] for text, cut in zip(texts, cuts, strict=True) for window in cut]
     answers = iter(await models.text(pieces) if pieces else ())
     return [_weighed([(next(answers), window.tokens) for window in cut]) for cut in cuts]

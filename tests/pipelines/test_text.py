@@ -55,7 +55,7 @@ async def test_the_end_of_a_long_text_counts(tools: Tools) -> None:
 
 
 async def test_the_explanation_points_at_the_word_that_carries_the_verdict(tools: Tools) -> None:
-    text = "Honestly, the food here is wonderful 🎂"
+    text = "Honestly, the food here is wonderful"
     explanation = await explain(text, tools.models)
     top = max(explanation.words, key=lambda word: word.weight)
     assert top.text == "wonderful"
