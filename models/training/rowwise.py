@@ -16,7 +16,7 @@ def quantise_by_row(model: ModelProto) -> None:
     """Replace every `DynamicQuantizeLinear` by one scale a row (the last axis): max|x| / 127, symmetric.
 
     ONNX's own node takes one scale for the whole tensor, so that a text's answer changes with the texts beside it
-    and with the padding. Costs 10 to 20 % more time. Needs opset 18.
+    and with the padding. Costs 15 to 30 % more processor time. Needs opset 18.
     """
     constants = {
         "row_steps": np.float32(STEPS),
