@@ -100,7 +100,7 @@ class Gateway:
 
 def _tell_failure(starting: asyncio.Task[None]) -> None:
     if not starting.cancelled() and (error := starting.exception()) is not None:
-        log.critical("the models could not be loaded", exc_info=error)
+        log.critical("the models could not be loaded: %s", error, exc_info=error)
 
 
 def decoder_limits(settings: Settings) -> Limits:

@@ -98,7 +98,7 @@ def _environment(folder: Path, port: int, settings: dict[str, object]) -> dict[s
 def _wait_until_ready(running: RunningService) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        if running.process.poll() is not None:
+        if running.process.poll() is not None or '"level":"critical"' in running.log.read_text(errors="replace"):
             break
         try:
             if httpx.get(f"{running.address}/readyz", timeout=5).status_code == httpx.codes.OK:
@@ -107,4 +107,4 @@ def _wait_until_ready(running: RunningService) -> None:
             pass
         time.sleep(0.2)
     log = [line for line in running.log.read_text(errors="replace").splitlines() if '"service.access"' not in line]
-    raise RuntimeError("\n".join(["The service did not get ready:", *log[-30:]]))
+    raise RuntimeError("\n".join(["The service did not get ready:", *(line[:600] for line in log[-30:])]))

@@ -115,6 +115,12 @@ REFUSED = {
     "video/truncated.mp4": "undecodable",
 }
 
+KNOWN_WRONG = {
+    "image/fearful.jpg": "The face model takes this grimace for a neutral face.",
+    "image/no_face_dogs.jpg": "The detector takes a dog's face for a person's.",
+}
+"""What the present models get wrong; shown by every run, and to be removed with the models that get it right."""
+
 Answers = dict[str, "Future[httpx.Response]"]
 
 
@@ -142,7 +148,16 @@ def answers(http: httpx.Client, service: RunningService, samples: Path) -> Itera
     assert service.kept_files() == []
 
 
-@pytest.mark.parametrize("name", listed() or [pytest.param("", marks=pytest.mark.skip("There are no samples."))])
+def parameters() -> list:
+    """Every file, those that are known to be answered wrongly marked so."""
+    none = [pytest.param("", marks=pytest.mark.skip("There are no samples."))]
+    return [
+        pytest.param(name, marks=[pytest.mark.xfail(reason=KNOWN_WRONG[name])] if name in KNOWN_WRONG else [])
+        for name in listed()
+    ] or none
+
+
+@pytest.mark.parametrize("name", parameters())
 def test_a_sample_is_answered_as_its_index_says(answers: Answers, name: str):
     response = answers[name].result()
     if name in REFUSED:
