@@ -54,7 +54,12 @@ def programs(names: Sequence[str], home: Path) -> list[Program]:
         command=(sys.executable, "-m", "bentoml", "serve", "service.app:Gateway", "--port", str(port)),
         port=port,
         ready_path="/readyz",
-        environment=(("BENTOML_HOME", str(home)), ("BENTOML_DO_NOT_TRACK", "True"), ("PORT", str(port))),
+        environment=(
+            ("BENTOML_HOME", str(home)),
+            ("BENTOML_DO_NOT_TRACK", "True"),
+            ("PORT", str(port)),
+            ("TMPDIR", str(home)),
+        ),
     )
     ui = Program(
         name="ui",
@@ -97,7 +102,7 @@ def main(names: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """BentoML's home: one server must not share it, since it wipes the metrics there at start."""
+    """BentoML's home, which no two servers may share since each wipes the metrics there, and all temporary files."""
     folder = Path(tempfile.mkdtemp(prefix="multimodal-sentiment-run-"))
     try:
         yield folder
