@@ -40,6 +40,11 @@ class Sentiment:
         """Whether there was anything to go on."""
         return self.reason != "no_evidence"
 
+    @property
+    def telling(self) -> bool:
+        """Whether its numbers say something: not those of a pool of contradictions, nor of nothing."""
+        return self.reason not in ("no_evidence", "conflict")
+
 
 @dataclass(frozen=True)
 class Notice:

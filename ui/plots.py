@@ -21,11 +21,11 @@ def tone(sentiment: Sentiment) -> str:
 
 
 def gauge(sentiment: Sentiment) -> str:
-    """A half circle from negative to positive with a mark at the valence; without evidence, without a mark."""
+    """A half circle from negative to positive, with a mark at the valence unless that would mislead."""
     angle = math.pi * (1 - (sentiment.valence + 1) / 2)
     x, y = 100 + 80 * math.cos(angle), 100 - 80 * math.sin(angle)
-    mark = f'<circle class="ms-gauge-mark" cx="{x:.1f}" cy="{y:.1f}" r="9"/>' if sentiment.grounded else ""
-    reading = signed(sentiment.valence) if sentiment.grounded else "\u2013"
+    mark = f'<circle class="ms-gauge-mark" cx="{x:.1f}" cy="{y:.1f}" r="9"/>' if sentiment.telling else ""
+    reading = signed(sentiment.valence) if sentiment.telling else "\u2013"
     name = f"ms-gauge-{next(_ids)}"
     said = f"Valence {reading} on a scale from \u22121, negative, to +1, positive."
     return f"""<svg class="ms-gauge" viewBox="0 0 200 126" role="img" aria-label="{text(said)}">
@@ -55,7 +55,7 @@ def timeline(points: Sequence[TimelinePoint], seconds: float | None = None) -> s
 <svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img" aria-label="{text(summary(points))}">
 {bands}<line class="ms-zero" x1="0" x2="{WIDTH:.0f}" y1="{middle}" y2="{middle}"/>{lines}{fused}</svg>
 <span class="ms-playhead" hidden></span>{_scale()}</div>
-<div class="ms-ticks" aria-hidden="true">{_ticks(whole)}</div>{_legend(shown)}</figure>"""
+<div class="ms-ticks" aria-hidden="true">{_ticks(whole)}</div>{_legend(shown, points)}</figure>"""
 
 
 def summary(points: Sequence[TimelinePoint]) -> str:
@@ -133,8 +133,13 @@ def _step(whole: float) -> float:
     return next((step for step in (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800) if whole / step <= 6), 3600.0)
 
 
-def _legend(present: Sequence[str]) -> str:
-    names = [("fused", "All together")] if present else [("fused", "Valence")]
-    names += [(name, {"text": "Words", "speech": "Voice", "face": "Faces"}[name]) for name in present]
-    items = "".join(f'<li class="ms-key ms-key-{name}">{said}</li>' for name, said in names)
-    return f'<ul class="ms-legend">{items}<li class="ms-key ms-key-silent">Nothing to go on</li></ul>'
+def _legend(shown: Sequence[Modality], points: Sequence[TimelinePoint]) -> str:
+    """The lines that are drawn, and those colours of bands that do not speak for themselves."""
+    names = {"text": "Words", "speech": "Voice", "face": "Faces"}
+    keys = [("fused", "All together" if shown else "Valence"), *((name, names[name]) for name in shown)]
+    if any(point.sentiment.abstained and point.sentiment.grounded for point in points):
+        keys.append(("undecided", "Undecided"))
+    if not all(point.sentiment.grounded for point in points):
+        keys.append(("silent", "Nothing to go on"))
+    items = "".join(f'<li class="ms-key ms-key-{name}">{said}</li>' for name, said in keys)
+    return f'<ul class="ms-legend">{items}</ul>'

@@ -6,11 +6,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Response, expect, sync_playwright
 
 from tests.browser.devices import camera_file, microphone_file
 from tests.serving import RunningService
@@ -45,12 +46,19 @@ class Visitor:
 
     def upload(self, path: Path) -> None:
         """Choose a file in the open tab, and wait until it has arrived."""
-        self.panel.locator("input[type=file]").first.set_input_files(path)
-        self.arrived()
+        with self.giving():
+            self.panel.locator("input[type=file]").first.set_input_files(path)
 
-    def arrived(self) -> None:
-        """Wait until the open tab holds a file."""
-        expect(self.clear).to_be_visible(timeout=ANSWER_MILLISECONDS)
+    @contextmanager
+    def giving(self) -> Iterator[None]:
+        """Do something that gives the open tab a file, and wait until page and server both have it.
+
+        A recording is played back before it is uploaded, so what is seen does not tell; the page then reports the file
+        that it holds.
+        """
+        with self.page.expect_response(_reports_a_file, timeout=ANSWER_MILLISECONDS):
+            yield
+        expect(self.clear).to_be_visible()
 
     @property
     def clear(self) -> Locator:
@@ -71,6 +79,10 @@ class Visitor:
     def verdict(self) -> Locator:
         """The card with the verdict."""
         return self.panel.locator(".ms-verdict")
+
+
+def _reports_a_file(response: Response) -> bool:
+    return "/gradio_api/run/" in response.url and '"path"' in (response.request.post_data or "")
 
 
 @pytest.fixture(scope="session")

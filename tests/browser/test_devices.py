@@ -17,8 +17,8 @@ def test_what_the_microphone_hears_is_judged(visitor: Visitor) -> None:
     visitor.panel.get_by_label("Record audio").click()
     visitor.panel.get_by_role("button", name="Record", exact=True).click()
     visitor.page.wait_for_timeout(RECORDED_MILLISECONDS)
-    visitor.panel.get_by_role("button", name="Stop", exact=True).first.click()
-    visitor.arrived()
+    with visitor.giving():
+        visitor.panel.get_by_role("button", name="Stop", exact=True).first.click()
     visitor.analyse()
     expect(visitor.verdict).to_be_visible()
     expect(visitor.panel.locator(".ms-timeline svg")).to_be_visible()
@@ -29,8 +29,8 @@ def test_what_the_camera_sees_is_judged(visitor: Visitor) -> None:
     visitor.open("Image")
     visitor.panel.get_by_label("Capture from camera").click()
     visitor.panel.get_by_role("button", name="Click to Access Webcam").click()
-    visitor.panel.get_by_label("capture photo").click()
-    visitor.arrived()
+    with visitor.giving():
+        visitor.panel.get_by_label("capture photo").click()
     visitor.analyse()
     expect(visitor.verdict.get_by_role("heading")).to_have_text("Positive")
     expect(visitor.panel.locator(".ms-box")).to_have_count(1)
@@ -42,8 +42,8 @@ def test_a_recorded_video_is_judged_by_face_and_voice(visitor: Visitor) -> None:
     visitor.panel.get_by_role("button", name="Click to Access Webcam").click()
     visitor.panel.get_by_label("start recording").click()
     visitor.page.wait_for_timeout(RECORDED_MILLISECONDS)
-    visitor.panel.get_by_role("button").filter(has_text="Stop").click()
-    visitor.arrived()
+    with visitor.giving():
+        visitor.panel.get_by_role("button").filter(has_text="Stop").click()
     visitor.analyse()
     expect(visitor.panel.locator(".ms-modalities")).to_contain_text("Faces")
     expect(visitor.panel.locator(".ms-modalities")).to_contain_text("Voice")

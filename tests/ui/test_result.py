@@ -115,6 +115,21 @@ def test_an_abstention_is_undecided_and_says_why(raw: dict, why: str) -> None:
     assert why in html
 
 
+def test_contradictions_are_not_summed_up_in_a_number() -> None:
+    html = shown(made_up.analysis("multimodal", sentiment=made_up.sentiment(0.04, 0.01, 0.95, "conflict")))
+    assert "Confidence" not in html
+    assert "ms-gauge-mark" not in html
+    assert "Sentiment, withheld" in html
+
+
+def test_faint_words_and_emotions_stay_quiet() -> None:
+    raw = made_up.of_text("Lovely day")
+    raw["explanation"]["words"].append({"start": 7, "end": 10, "text": "day", "weight": 0.02})
+    html = shown({**raw, "emotions": {"happy": 0.996, "sad": 0.004}}).split("<pre")[0]
+    assert html.count("<mark") == 1
+    assert "sad" not in html
+
+
 def test_without_evidence_no_numbers_are_shown() -> None:
     html = shown(made_up.analysis("image", sentiment=made_up.NOTHING))
     assert "Confidence" not in html

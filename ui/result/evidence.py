@@ -10,6 +10,7 @@ from ui.plots import tone
 
 NAMES = {"text": "Words", "speech": "Voice", "face": "Faces"}
 MOST_EMOTIONS = 6
+FAINTEST_EMOTION = 0.01
 
 
 def bar(name: str, share: float, kind: str) -> str:
@@ -25,12 +26,14 @@ def probabilities(sentiment: Sentiment) -> str:
     if not sentiment.grounded:
         return ""
     bars = "".join(bar(label, sentiment.probabilities.get(label, 0.0), label) for label in reversed(LABELS))
-    return f'<article class="ms-card"><h3>Sentiment</h3><ul class="ms-bars">{bars}</ul></article>'
+    title = "Sentiment, withheld" if sentiment.abstained else "Sentiment"
+    return f'<article class="ms-card"><h3>{title}</h3><ul class="ms-bars">{bars}</ul></article>'
 
 
 def emotions(found: Mapping[str, float]) -> str:
     """The strongest emotions, strongest first."""
-    ranked = sorted(found.items(), key=lambda item: -item[1])[:MOST_EMOTIONS]
+    clear = [item for item in found.items() if item[1] >= FAINTEST_EMOTION]
+    ranked = sorted(clear, key=lambda item: -item[1])[:MOST_EMOTIONS]
     if not ranked:
         return ""
     bars = "".join(bar(name, share, "emotion") for name, share in ranked)
@@ -67,7 +70,7 @@ def agreement(conflict: float) -> str:
 def _modality(name: Modality, part: TextPart | SpeechPart | FacePart, answer: Analysis) -> str:
     fusion = answer.fusion
     share = fusion.contributions.get(name, 0.0)
-    facts = [f"{percent(fusion.quality[name])} input quality"] if name in fusion.quality else []
+    facts = [f"input quality {percent(fusion.quality[name])}"] if name in fusion.quality else []
     if isinstance(part, SpeechPart):
         facts.append(f"{part.speech_seconds:.1f} s of speech")
     if isinstance(part, FacePart):

@@ -51,7 +51,7 @@ def _row(face: Face, seconds: float) -> str:
     emotion = max(face.emotions, key=face.emotions.__getitem__, default="")
     said = f"{emotion} {percent(face.emotions[emotion])}" if emotion else ""
     kind = tone(face.sentiment) if face.sentiment else "undecided"
-    facts = [said, f"{percent(face.quality)} seen well"]
+    facts = [said, f"quality {percent(face.quality)}"]
     if face.start is not None and face.end is not None:
         facts.append(f"{clock(face.start)} to {clock(face.end)}")
     listed = text(" · ".join(fact for fact in facts if fact))

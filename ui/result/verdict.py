@@ -50,7 +50,7 @@ def _sides(answer: Analysis) -> str:
 
 
 def _confidence(sentiment: Sentiment) -> str:
-    if not sentiment.grounded:
+    if not sentiment.telling:
         return ""
     share = percent(sentiment.confidence)
     of = "" if sentiment.label else f" for {sentiment.leaning}"

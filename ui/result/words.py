@@ -11,6 +11,9 @@ from ui.result.evidence import chip
 WEAKEST_FULL_COLOUR = 0.25
 """A word that moves the valence by less is paler, even if it is the strongest of its text."""
 
+FAINTEST_SHARE = 0.15
+"""Words that move the valence by less than this share of the strongest stay uncoloured: they are noise to the eye."""
+
 
 def words(answer: Analysis) -> str:
     """Coloured words, aspects and sentences; nothing if no text was given or heard."""
@@ -19,10 +22,11 @@ def words(answer: Analysis) -> str:
         return ""
     weights = answer.explanation.words if answer.explanation else ()
     origin = " <small>as heard</small>" if part.source == "transcript" else ""
-    key = '<p class="ms-small">Colour shows how far a word moves the verdict.</p>' if weights else ""
+    body = coloured(part.text, weights)
+    key = '<p class="ms-small">Colour shows how far a word moves the verdict.</p>' if "<mark" in body else ""
     return (
         f'<article class="ms-card"><h3>Words{origin}</h3>'
-        f'<p class="ms-text" dir="auto">{coloured(part.text, weights)}</p>{key}'
+        f'<p class="ms-text" dir="auto">{body}</p>{key}'
         f"{_aspects(part.aspects)}{_sentences(part.sentences)}</article>"
     )
 
@@ -40,7 +44,7 @@ def coloured(whole: str, weights: Sequence[WordWeight]) -> str:
 
 
 def _mark(word: str, weight: float, strongest: float) -> str:
-    if abs(weight) < 0.01:
+    if abs(weight) < FAINTEST_SHARE * strongest:
         return text(word)
     kind = "positive" if weight > 0 else "negative"
     strength = style(strength=abs(weight) / strongest)

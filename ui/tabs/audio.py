@@ -36,7 +36,9 @@ def build(desk: Desk) -> None:
             verdict = gr.HTML(EMPTY)
 
     async def ask(payload: Payload, heard: bool, sure: float) -> Analysis:
-        path = desk.given(payload, "There is no recording yet: upload one, or record with the microphone.")
+        path = desk.given(
+            payload, "There is no recording yet, or it is still on its way: upload one, or record with the microphone."
+        )
         return await desk.client.audio(path, **options(sure, transcribe=heard))
 
     room = Room(verdict, [run, *(button for button, _ in tries)], "The service is listening…")

@@ -35,7 +35,9 @@ def build(desk: Desk) -> None:
             verdict = gr.HTML(EMPTY)
 
     async def ask(payload: Payload, sure: float) -> Analysis:
-        path = desk.given(payload, "There is no picture yet: upload one, or take one with the webcam.")
+        path = desk.given(
+            payload, "There is no picture yet, or it is still on its way: upload one, or take one with the webcam."
+        )
         return await desk.client.image(path, **options(sure))
 
     def shown(payload: Payload, _sure: float) -> str | None:

@@ -29,7 +29,9 @@ def build(desk: Desk) -> None:
             verdict = gr.HTML(EMPTY)
 
     async def ask(payload: Payload, heard: bool, sure: float) -> Analysis:
-        path = desk.given(payload, "There is no video yet: upload one, or record with the webcam.")
+        path = desk.given(
+            payload, "There is no video yet, or it is still on its way: upload one, or record with the webcam."
+        )
         return await desk.client.video(path, **options(sure, transcribe=heard))
 
     room = Room(verdict, [run, *(button for button, _ in tries)], "The service is watching and listening…")
