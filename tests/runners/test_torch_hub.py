@@ -233,3 +233,21 @@ def test_a_gpu_that_is_not_there_is_said_plainly() -> None:
 
 def noise(samples: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
+
+
+async def test_settings_put_hub_models_in_the_place_of_the_default_ones(bert: Path, wav2vec2: Path, vit: Path) -> None:
+    from service.runners.connect import connect
+    from service.settings import Settings
+
+    models = connect(
+        Settings(text_model=f"hf:{bert}", speech_model=f"hf:{wav2vec2}", face_model=f"hf:{vit}", transcript_model="off")
+    )
+    await models.start()
+    (read,), (heard,) = await models.text(["I love it"]), await models.speech([noise(8000, 0)])
+    size = models.info["face"].settings["crop_size"]
+    (seen,) = await models.face([np.zeros((size, size, 3), np.uint8)])
+    await models.close()
+    assert models.info["text"].identifier == f"hf:{bert}"
+    assert not read.emotions
+    assert set(heard.emotions) == set(EMOTIONS)
+    assert set(seen.emotions) == {"angry", "happy", "neutral", "sad"}
