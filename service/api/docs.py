@@ -11,12 +11,11 @@ from pathlib import Path
 from string import Template
 
 import orjson
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service import __version__
-from service.api.documented import ETAG_HEADER, NOT_MODIFIED, problem_responses
+from service.api.documented import ETAG_HEADER, NOT_MODIFIED, problem_responses, routes_about
 from service.api.models import with_etag
 from service.api.problems import PROBLEMS, ProblemError, ProblemKind
 from service.api.schemas import json_response
@@ -36,7 +35,7 @@ _DOCUMENT = {
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
 
-router = APIRouter(tags=["documentation"])
+router = routes_about("documentation")
 
 
 @router.get(

@@ -6,6 +6,8 @@ from collections import defaultdict
 from functools import cache
 from typing import Any
 
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from service.api import schemas  # noqa: F401  (it is what gives the options' fields their descriptions)
@@ -34,6 +36,16 @@ NOT_MODIFIED = {"description": "Not changed since the `ETag` in `If-None-Match`.
 
 _PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 _EXAMPLE_ID = "6f9619ff8b86d011b42d00c04fc964ff"
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the function that answers, as client generators use it."""
+    return route.name
+
+
+def routes_about(tag: str) -> APIRouter:
+    """An empty router whose routes are listed under `tag`."""
+    return APIRouter(tags=[tag], generate_unique_id_function=operation_id)
 
 
 def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -6,17 +6,16 @@ import hashlib
 from collections.abc import Mapping
 
 import orjson
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from models.registry import ModelEntry, load_registry
 from service.api.backend import backend_of
-from service.api.documented import ETAG_HEADER, NOT_MODIFIED, problem_responses
+from service.api.documented import ETAG_HEADER, NOT_MODIFIED, problem_responses, routes_about
 from service.api.schemas import ModelList, ModelView
 from service.runners import ModelInfo
 
-router = APIRouter(tags=["models"])
+router = routes_about("models")
 
 
 @router.get(

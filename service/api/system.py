@@ -8,14 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import psutil
-from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service import __version__
 from service.api.backend import Backend, backend_of
-from service.api.documented import problem_responses
+from service.api.documented import problem_responses, routes_about
 from service.api.problems import ProblemError
 from service.api.schemas import About, Dependencies, Health, Status, System, json_response
 from service.observability import metrics
@@ -29,7 +28,7 @@ NEEDED = ("text", "speech", "face", "detector")
 
 Answer = TypeVar("Answer")
 
-router = APIRouter(tags=["system"])
+router = routes_about("system")
 
 
 class Probe:

@@ -145,3 +145,4 @@ def test_every_route_is_summed_up_in_a_sentence(document):
 def test_operations_have_names_of_their_own(document):
     names = [operation["operationId"] for operation in operations(document).values()]
     assert len(names) == len(set(names))
+    assert {"post_text", "post_image", "get_models", "get_problem"} <= set(names)
