@@ -159,7 +159,8 @@ def publish_results(results: dict[str, Any]) -> None:
             "It judges the text, not what the writer feels; quoted and reported opinions count as the writer's.",
             "It learnt from tweets of 2013 to 2016, film reviews, comments and TV dialogue; legal, medical and "
             "technical prose was not among them.",
-            "Words that name groups of people move the verdict ('He is gay.' reads as negative): don't use it to judge people.",
+            "Words that name groups of people move the verdict ('He is gay.' reads as negative): don't use it to "
+            "judge people.",
         ],
         settings={"max_tokens": MAX_TOKENS, "inputs": ["input_ids", "attention_mask"], "output": "logits"},
     )

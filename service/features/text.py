@@ -1,7 +1,7 @@
 """Text as the model reads it: tokens, sentences and windows, the same in training and in serving.
 
 All offsets are Unicode code points of the text as sent. User names, links, quotes and case are normalised
-inside the tokenizer's own file, which keeps track of where each token came from.
+inside the tokenizer's own file, so that the text itself stays as it is.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _LETTERS = r"\w[^\s!-/:-@\[-`{-~\u2000-\u2bff\u3000-\u303f\U0001f000-\U0001faff]
 _WORD = re.compile(
     rf"(?:https?://|www\.)\S+|{_EMOJI}|[@#]?{_LETTERS}(?:['\u2019-]{_LETTERS})*|(?:(?!{_EMOJI})[^\w\s])+|\S"
 )
+# A run of stops or of spaces is looked at from its first character only: else a run of n would take n^2 steps.
 _SENTENCE_END = re.compile(
-    rf"(?P<stop>[.!?\u2026]+)[\"'\u201d\u2019)\]]*(?:[^\S\r\n]*{_EMOJI})*(?=\s)"
+    rf"(?<![.!?\u2026])(?P<stop>[.!?\u2026]+)[\"'\u201d\u2019)\]]*(?:[^\S\r\n]*{_EMOJI})*(?=\s)"
     rf"|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d]*"
-    rf"|(?P<line>[^\S\r\n]*(?:\r\n|\r|\n)\s*)"
+    rf"|(?<![^\S\r\n])(?P<line>[^\S\r\n]*(?:\r\n|\r|\n)\s*)"
 )
 _LAST_WORD = re.compile(r"[\w.]*\w$")
 _ABBREVIATIONS = frozenset(
@@ -68,7 +69,10 @@ class Batch:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a `tokenizer.json`, without truncation or padding."""
+    """The tokenizer of a `tokenizer.json`, without truncation or padding.
+
+    It says of a token that stands for a name or a link only where that ends; for offsets take `words`.
+    """
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -171,7 +175,9 @@ def _split(text: str, part: Span, starts: np.ndarray, room: int) -> Iterator[Spa
         cut = _last_white_space(text, start, limit)
         cut = cut if cut is not None else max(limit, start + 1)
         yield Span(start, cut)
-        start = cut + len(text[cut : part.end]) - len(text[cut : part.end].lstrip())
+        start = cut
+        while start < part.end and text[start].isspace():
+            start += 1
     if start < part.end:
         yield Span(start, part.end)
 

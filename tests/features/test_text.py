@@ -90,6 +90,16 @@ def test_windows_lose_no_character_and_fit(text, repeat, max_tokens, tokenizer):
         assert encode([text[window.start : window.end]], tokenizer).input_ids.shape == (1, window.tokens)
 
 
+@pytest.mark.parametrize(
+    "piece", [".", "!", " ", "\n", ".'", ". 😍", "😍", "\u200d👩", "@a ", "http://", "\u0301", "a\r\n"]
+)
+def test_a_hundred_thousand_times_the_same_is_read_in_one_pass(piece, tokenizer):
+    """Were a pattern to start over at every character, this would take minutes."""
+    text = "x" + piece * (100_000 // len(piece)) + "x"
+    for spans in (sentences(text), words(text), windows(text, tokenizer)):
+        assert visible("".join(pieces(text, spans))) == visible(text)
+
+
 def test_a_short_text_is_one_window(tokenizer):
     text = "  Fine. Just fine. "
     assert pieces(text, windows(text, tokenizer)) == ["Fine. Just fine."]
