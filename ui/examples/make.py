@@ -23,7 +23,7 @@ SAMPLES = Path(os.environ.get("SENTIMENT_DATA", HERE.parents[2] / "shared" / "da
 PORTRAIT_SIDE = 320
 VIDEO_SIDE = 256
 FRAMES_PER_SECOND = 12
-DUNES_SECONDS, VIDEO_SECONDS = 1.5, 7.0
+DUNES_SECONDS, SPEECH_SECONDS, VIDEO_SECONDS = 1.5, 6.8, 7.0  # the speech ends first, whatever its codec appends
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def film(face: Image.Image, nobody: Image.Image, speech: Path, target: Path) -> 
             frame.pts, frame.time_base = index, Fraction(1, FRAMES_PER_SECOND)
             written.mux(seen.encode(frame))
         written.mux(seen.encode(None))
-        _speak(spoken, written, heard, VIDEO_SECONDS)
+        _speak(spoken, written, heard, SPEECH_SECONDS)
 
 
 def _view(face: Image.Image, nobody: Image.Image, seconds: float) -> Image.Image:
