@@ -12,6 +12,7 @@ from _bentoml_sdk import Service
 
 from service.api import application
 from service.api.edge import Edge
+from service.lifeline import die_with_parent
 from service.media.decoder import Decoder
 from service.media.limits import Limits
 from service.observability import logs, metrics
@@ -67,6 +68,7 @@ class Gateway:
     @bentoml.on_startup
     async def start(self) -> None:
         """Begin to load; until it is done, /readyz says so and requests get `not_ready`."""
+        die_with_parent()
         logs.configure(settings.log_level)
         metrics.build_info()
         api.state.backend.folder.open()

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -24,10 +23,11 @@ from pathlib import Path
 
 import psutil
 
+from service.lifeline import die_with_parent
+
 CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS = 120.0
 GRACE_SECONDS = 30.0
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def process(program: Program) -> Iterator[subprocess.Popen[bytes]]:
         cwd=CHECKOUT,
         env={**os.environ, **dict(program.environment)},
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (there are no threads yet)
+        preexec_fn=die_with_parent,  # noqa: PLW1509 (there are no threads yet)
     )
     try:
         yield child
@@ -161,11 +161,6 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 def _port_taken(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _die_with_parent() -> None:
-    """Linux: the child gets SIGTERM should this process die without a word."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _interrupt(*_: object) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 import tempfile
@@ -16,7 +15,6 @@ _MAX_DESCRIPTORS = 32
 _CPU_GRACE_SECONDS = 5
 """The soft limit sends SIGXCPU, which says why the process ended; SIGKILL follows if that was not enough."""
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
@@ -48,15 +46,6 @@ def close_all_but(kept: int) -> None:
     """Close every descriptor beyond the standard ones that the forking process had open."""
     os.closerange(3, kept)
     os.closerange(kept + 1, kept + _MAX_DESCRIPTORS)
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask to be killed when the forking process ends; on macOS the broken pipe and the limits do it."""
-    if not _ON_LINUX:
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # It ended before we asked.
-        os._exit(1)
 
 
 def limit_resources(memory_bytes: int, cpu_seconds: int) -> None:

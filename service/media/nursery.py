@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NoReturn
 
+from service.lifeline import die_with_parent
 from service.media import MediaError, Undecodable, confine, wire
 
 Send = Callable[..., None]
@@ -100,7 +101,7 @@ class Nursery:
         try:
             _forget_signals()
             confine.close_all_but(connection)
-            confine.die_with_parent(self.pid)
+            die_with_parent(signal.SIGKILL, self.pid)
             confine.limit_resources(self.memory_bytes, self.cpu_seconds)
             confine.lock_files()
             self._carry_out_one(socket.socket(fileno=connection))

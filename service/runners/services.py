@@ -13,6 +13,7 @@ import bentoml
 import numpy as np
 from _bentoml_sdk import Service
 
+from service.lifeline import die_with_parent
 from service.runners import Failed, TranscriptUnavailable, catalogue
 from service.runners.connect import BATCHES
 from service.runners.middlewares import drop_middlewares
@@ -58,6 +59,7 @@ def _batchable(model: str) -> Any:
 
 
 def _load(model: str) -> Any:
+    die_with_parent()
     loaded = catalogue.loader(model, SETTINGS)()
     loaded.warm()
     return loaded
