@@ -24,6 +24,7 @@ ui: $(VENV)/.run ## Start the UI alone; SENTIMENT_API_URL names the service
 
 settings: $(VENV)/.run ## Print every setting with its value
 	@$(BIN)/python -m service.settings
+	@$(BIN)/python -m ui.settings
 
 check: $(VENV)/.test ## Style, types and import directions (seconds)
 	$(BIN)/ruff check .
