@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gradio as gr
+from gradio.themes import Base, sizes
 from gradio.themes.utils.colors import Color
 
 _LAGOON = Color(
@@ -33,13 +33,13 @@ _PAPER = Color(
 )
 
 
-def theme() -> gr.themes.Base:
+def theme() -> Base:
     """The same shapes in light and dark."""
-    return gr.themes.Base(
+    return Base(
         primary_hue=_LAGOON,
         secondary_hue=_LAGOON,
         neutral_hue=_PAPER,
-        radius_size=gr.themes.sizes.radius_lg,
+        radius_size=sizes.radius_lg,
         font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
         font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
     ).set(

@@ -200,7 +200,9 @@ def align(picture: Picture, landmarks: Points, size: int = CROP_SIZE, margin: fl
     warped = cv2.warpAffine(
         picture, matrix * finer, (size * finer, size * finer), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return warped if finer == 1 else cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA)
+    if finer > 1:
+        warped = cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(warped, np.uint8)
 
 
 def quality(picture: Picture, detection: Detection) -> float:

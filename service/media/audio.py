@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.error import BlockingIOError, EOFError
 from av.filter import Graph
 from numpy.typing import NDArray
 
@@ -69,9 +70,10 @@ class Sound:
         while True:
             try:
                 resampled = self._resampler.pull()
-            except (av.error.BlockingIOError, av.error.EOFError):
+            except (BlockingIOError, EOFError):
                 return
-            yield from self._append(_mono(resampled))
+            if isinstance(resampled, av.AudioFrame):
+                yield from self._append(_mono(resampled))
 
     def _fill_gap(self, frame: av.AudioFrame) -> Iterator[tuple[float, NDArray[np.float32]]]:
         """Silence up to where the frame says that it starts."""

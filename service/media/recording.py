@@ -63,7 +63,7 @@ def _open(file: BinaryIO, asked: Request) -> InputContainer:
     """Exactly one demuxer is tried, and no file that the recording names is opened."""
     options = {"format_whitelist": asked.reader, "protocol_whitelist": "none"}
     try:
-        return av.open(file, format=asked.reader, options=options, metadata_errors="replace")
+        return av.open(file, "r", format=asked.reader, options=options, metadata_errors="replace")
     except MemoryError:
         raise
     except (FFmpegError, ValueError) as error:

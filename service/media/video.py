@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import av
 import numpy as np
@@ -38,7 +39,11 @@ class Geometry:
         """`frame` upright, (height, width, 3), no side longer than `longest_side`."""
         scale = min(1.0, longest_side / max(self.stored))
         width, height = (max(1, round(side * scale)) for side in self.stored)
-        pixels = frame.reformat(width, height, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
+        pixels = (
+            frame.reformat(width, height, format="rgb24", interpolation="AREA", threads=1)
+            .to_ndarray()
+            .astype(np.uint8, copy=False)
+        )
         if self.swap_axes:
             pixels = pixels.transpose(1, 0, 2)
         pixels = pixels[:, ::-1] if self.flip_x else pixels
@@ -94,6 +99,7 @@ class Sampler:
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[float, float, float, float] | None:
     """a, b, c, d of the matrix that takes a stored point (x, y) to (a x + c y, b x + d y), of libavutil/display.h."""
+    side_data: Any  # PyAV declares the keys, and gives the values
     for side_data in frame.side_data:
         if side_data.type == SideDataType.DISPLAYMATRIX:
             matrix = memoryview(bytes(side_data)).cast("i")

@@ -99,7 +99,10 @@ class YuNetDetector:
             canvas = _for_yunet(view.canvas)
             self._net.setInputSize((canvas.shape[1], canvas.shape[0]))
             _, faces = self._net.detect(canvas)
-            found += [unscaled(face, view.scale) for face in decode_yunet(faces)]
+            found += [
+                unscaled(face, view.scale)
+                for face in decode_yunet(None if faces is None else np.asarray(faces, np.float32))
+            ]
         return tuple(suppress(found))
 
 

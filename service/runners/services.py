@@ -22,7 +22,7 @@ from service.settings import load_settings
 
 SETTINGS = load_settings()
 
-_FOR_EVER = {"max_requests": 10**12, "max_age": 1e12}
+_FOR_EVER: Any = {"max_requests": 10**12, "max_age": 1e12}
 """BentoML closes the shared connection after 100 requests or 300 s, under whatever is in flight (its PR 5522)."""
 
 

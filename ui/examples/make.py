@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer, OutputContainer
 from PIL import Image, ImageDraw, ImageFilter
 
 HERE = Path(__file__).parent
@@ -95,8 +96,8 @@ def _view(face: Image.Image, nobody: Image.Image, seconds: float) -> Image.Image
 
 
 def _speak(
-    spoken: av.container.InputContainer,
-    written: av.container.OutputContainer,
+    spoken: InputContainer,
+    written: OutputContainer,
     stream: av.AudioStream,
     seconds: float,
 ) -> None:

@@ -117,7 +117,7 @@ def answering(
     return answer
 
 
-def lends(component: Component, place: str, desk: Desk, verdict: gr.HTML) -> None:
+def lends(component: Any, place: str, desk: Desk, verdict: gr.HTML) -> None:
     """Delete the component's file once it shows another or none, and the verdict that no longer fits."""
 
     async def shows(payload: Any, request: gr.Request) -> None:
