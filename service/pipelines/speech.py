@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from service.domain.analysis import Media, Notice, SpeechPart, SpeechSegment, TextPart, Transcript, TranscriptSegment
+from service.domain.analysis import Media, Notice, SpeechPart, SpeechSegment, TextPart, Transcript
 from service.domain.fusion import Opinion
 from service.domain.sentiment import NO_EVIDENCE, verdict
 from service.domain.timeline import Moment, average
@@ -26,6 +26,7 @@ from service.media.stream import Samples as Chunk
 from service.pipelines import text
 from service.pipelines.found import Found
 from service.runners import Models, TranscriptUnavailable
+from service.runners.transcript import mean_confidence
 
 PASSAGE_SECONDS = 28.0
 """Speech is put into words in passages of up to this: the transcriber hears 30 s at once, whatever it is given."""
@@ -200,7 +201,7 @@ class Listener:
         transcript = Transcript(
             text=" ".join(segment.text.strip() for segment in segments),
             language=self._transcripts[0].language,
-            confidence=_confidence(segments),
+            confidence=mean_confidence(segments),
             segments=segments,
         )
         return await with_words(found, transcript, self._models)
@@ -258,12 +259,6 @@ def _segment(segment: Segment, moments: Sequence[Moment], quality: float) -> Spe
         emotions=opinion.prediction.emotions,
         quality=quality,
     )
-
-
-def _confidence(segments: Sequence[TranscriptSegment]) -> float:
-    """Mean confidence of the segments, weighed by their characters."""
-    weights = [max(len(segment.text), 1) for segment in segments]
-    return sum(s.confidence * weight for s, weight in zip(segments, weights, strict=True)) / sum(weights)
 
 
 def _quality_notices(qualities: Sequence[SignalQuality]) -> tuple[Notice, ...]:

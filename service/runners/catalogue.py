@@ -49,7 +49,7 @@ def describe(settings: Settings) -> dict[str, ModelInfo]:
         whisper.find_weights(settings.transcript_model)
     except TranscriptUnavailable:
         return info
-    return info | {"transcript": ModelInfo(whisper.IDENTIFIER, languages=(whisper.LANGUAGE,))}
+    return info | {"transcript": ModelInfo(whisper.ENTRY.identifier, languages=whisper.ENTRY.languages)}
 
 
 def loader(model: str, settings: Settings) -> Callable[[], Any]:

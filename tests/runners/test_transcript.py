@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_without_weights_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch
 
 def test_a_package_of_another_digest_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(transcript, "PACKAGE_SHA256", "0" * 64)
+    monkeypatch.setattr(transcript, "ENTRY", replace(transcript.ENTRY, sha256="0" * 64))
     with pytest.raises(TranscriptUnavailable):
         find_weights("auto")
 
