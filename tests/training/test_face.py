@@ -174,6 +174,7 @@ def test_a_dimmer_face_has_nearly_the_same_answer(session, entry, size):
         ("astronaut.jpg", "happy"),
         ("portrait_smile.jpg", "happy"),
         ("angry.jpg", "angry"),
+        ("sad.jpg", "sad"),
         ("surprised.jpg", "surprised"),
     ],
 )

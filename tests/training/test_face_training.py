@@ -1,0 +1,95 @@
+"""What holds of the face training itself; needs the extra `train`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from models.training.face_data import EMOTIONS, Faces, whole_picture
+
+torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("onnx", reason="the extra `train` is not installed")
+
+from models.training import face  # noqa: E402
+from models.training.face_network import FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
+
+# Convolutions of fewer than 16 channels in bfloat16 on several threads corrupt memory in torch 2.13.
+TINY = face.Recipe(stem=16, widths=(16,), depths=(1,), batch=16)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def faces() -> Faces:
+    """Forty pictures of noise, five for each emotion."""
+    labels = np.arange(40) % len(EMOTIONS)
+    pictures = np.random.default_rng(7).integers(0, 256, (40, 48, 48), dtype=np.uint8)
+    landmarks = np.repeat(whole_picture(48)[None], 40, axis=0)
+    return Faces(pictures, landmarks, np.ones(40, bool), np.eye(len(EMOTIONS), dtype=np.float32)[labels], labels)
+
+
+@pytest.fixture
+def on_noise(monkeypatch, faces) -> None:
+    monkeypatch.setattr(face, "training_faces", lambda recipe, work: faces)
+    monkeypatch.setattr(face, "ferplus", lambda split, work: faces)
+
+
+def test_the_exported_graph_answers_as_the_network_does(tmp_path):
+    torch.manual_seed(7)
+    network = FaceNetwork(len(EMOTIONS), 8, (8, 16), (1, 1)).eval()
+    export_onnx(network, tmp_path / "face.onnx", 48)
+    crops = np.random.default_rng(7).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(str(tmp_path / "face.onnx"), providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        expected = ServedFaceNetwork(network).eval()(torch.from_numpy(crops)).numpy()
+    np.testing.assert_allclose(session.run(None, {"faces": crops})[0], expected, atol=1e-4)
+
+
+def test_a_run_that_was_stopped_ends_where_one_that_was_not_does(tmp_path, on_noise):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "halved").mkdir()
+    whole = face.trained(TINY, [1, 2], tmp_path / "whole", torch.device("cpu"))
+    face.trained(TINY, [1], tmp_path / "halved", torch.device("cpu"))
+    resumed = face.trained(TINY, [1, 2], tmp_path / "halved", torch.device("cpu"))
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, msg=name)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, on_noise):
+    face.trained(TINY, [1], tmp_path, torch.device("cpu"))
+    with pytest.raises(ValueError, match="another recipe"):
+        face.trained(replace(TINY, batch=20), [2], tmp_path, torch.device("cpu"))
+
+
+def test_rare_classes_come_more_often_than_their_share_and_no_row_of_theirs_is_left_out():
+    targets = np.eye(8, dtype=np.float32)[np.repeat([0, 5], [900, 100])]
+    rows = face.epoch_rows(targets, 0.3, np.random.default_rng(7))
+    assert set(range(900, 1000)) <= set(rows)
+    assert 0.13 < (rows >= 900).mean() < 0.25
+    assert len(rows) == pytest.approx(1000, abs=50)
+
+
+def test_every_cycle_starts_high_and_ends_near_zero():
+    cycles = [4, 6]
+    assert face.rate_at(1.0, cycles) > 0.8
+    assert face.rate_at(3.99, cycles) < 0.001
+    assert face.rate_at(5.0, cycles) > 0.9
+    assert face.rate_at(9.99, cycles) < 0.001
+    assert face.rate_at(10.0, cycles) == 0
+
+
+def test_macro_f1_gives_a_class_that_is_never_right_nothing():
+    labels = np.arange(8)
+    said = labels.copy()
+    said[7] = 0
+    assert face.macro_f1(labels, labels) == 1
+    assert face.macro_f1(said, labels) == pytest.approx((6 + 2 / 3) / 8)
