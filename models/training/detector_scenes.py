@@ -169,7 +169,7 @@ def compose(rng: np.random.Generator, material: Material, side: int) -> tuple[Pi
     canvas = _backdrop(rng, material, side)
     faces = faces_of([])
     kind = rng.random()
-    if rng.random() < 0.35:
+    if rng.random() < 0.5:
         for _ in range(rng.integers(1, 3)):
             decoy, matrix = _portrait(rng, material.decoys, side, (12.0, 0.8 * side))
             _paste(rng, canvas, faces, replace(decoy, faces=faces), matrix)
