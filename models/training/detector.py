@@ -440,7 +440,7 @@ LIMITS = [
 def main() -> None:
     """Train, then export into the project."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("runs") / NAME, help="checkpoints of this run")
+    parser.add_argument("--folder", type=Path, default=Path("build/train-detector"), help="checkpoints of this run")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures")
