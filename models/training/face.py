@@ -3,7 +3,7 @@
 A small residual network learns the distribution of ten people's votes on FER+ pictures (Barsoum et al. 2016), cut out
 as serving cuts out a face: five landmarks, then `align`. The landmarks are a teacher's, and jittered, because serving
 finds them with another detector. One resumable run has one or more cosine cycles (Loshchilov & Hutter 2017); a run with
-`--cycles 10 40` goes on where one with `--cycles 10` ended.
+`--cycles 10 18` goes on where one with `--cycles 10` ended.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line: one option for each field of `Recipe`, and how and how long to run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/train-face"), help="caches and checkpoints")
-    parser.add_argument("--cycles", type=int, nargs="+", default=[10, 18], help="epochs of each cosine cycle")
+    parser.add_argument("--cycles", type=int, nargs="+", default=[10, 18, 10], help="epochs of each cosine cycle")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
     parser.add_argument("--no-publish", action="store_true", help="leave the registry as it is")
