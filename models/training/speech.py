@@ -1,11 +1,11 @@
 """Trains, exports, calibrates and publishes the speech emotion model.
 
-    python -m models.training.speech [--work FOLDER] [--epochs 8] [--device auto] [--threads 2]
-    python -m models.training.speech --stage frozen     # the linear head alone, exported and published
+    python -m models.training.speech [--work FOLDER] [--epochs 0] [--device auto] [--threads 2]
     python -m models.training.speech --stage evaluate   # the file that is there
 
-It starts from Whisper tiny.en's encoder. Everything is chosen on validation speakers; test speakers are heard once,
-at the end, the way the service hears: speech is found, cut into windows, and the windows' answers are averaged.
+It starts from Whisper tiny.en's encoder; `--epochs` of tuning follow if they are asked for, and stay if they help.
+Everything is chosen on validation speakers; test speakers are heard at the end, the way the service hears: speech is
+found, cut into windows, and the windows' answers are averaged.
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ def _publish(recipe: Recipe, temperature: float, reliability: float, scores: Map
     )
 
 
-def train(work: Path, recipe: Recipe, device: torch.device, *, tune: bool) -> EmotionModel:
-    """The trained model: a head on the frozen encoder, then, with `tune`, the upper layers too."""
+def train(work: Path, recipe: Recipe, device: torch.device) -> EmotionModel:
+    """The trained model: a head on the frozen encoder, then, for the recipe's epochs, the upper layers too."""
     clips = load_clips(work, recipe.window_seconds)
     model = pretrained(recipe.window_seconds).to(device).eval()
     kept = work / "frozen.pt"
@@ -193,7 +193,7 @@ def train(work: Path, recipe: Recipe, device: torch.device, *, tune: bool) -> Em
         learn_head(model, clips, recipe, work)
         torch.save(model.state_dict(), kept)
     model.load_state_dict(torch.load(kept, map_location=device))
-    if tune:
+    if recipe.epochs:
         Tuning(model, clips, recipe, work).run()
     return model
 
@@ -214,7 +214,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=Path("build/train-speech"), help="keeps what a stopped run resumes"
     )
-    parser.add_argument("--stage", choices=("all", "frozen", "evaluate"), default="all")
+    parser.add_argument("--stage", choices=("all", "evaluate"), default="all")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--threads", type=int, default=2)
@@ -230,7 +230,7 @@ def main() -> None:
     asked.work.mkdir(parents=True, exist_ok=True)
     exact, shipped = asked.work / "speech.float32.onnx", FOLDER / WEIGHTS
     if asked.stage != "evaluate":
-        model = train(asked.work, recipe, torch.device(chosen), tune=asked.stage == "all")
+        model = train(asked.work, recipe, torch.device(chosen))
         export(model, exact, recipe.window_seconds)
         quantise(exact, shipped)
     for split, scores in evaluate(exact, shipped, recipe, asked.threads).items():

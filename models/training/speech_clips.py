@@ -29,9 +29,6 @@ CORPORA = {
 ABSENT = -1e4
 """Added to the logit of an emotion that a clip's corpus does not know."""
 
-DISTURBED = 0.6
-"""The share of training clips that are not heard as they are; all of them cost a frozen head 0.05 in cross-entropy."""
-
 FULL_SCALE = 32767
 
 
@@ -48,13 +45,12 @@ class Clip:
 
 @dataclass(frozen=True)
 class Batch:
-    """Waveforms (n, samples), lengths (n,), what to add to logits (n, 8), emotions (n,), weights in the loss (n,)."""
+    """Waveforms (n, samples), lengths (n,) in samples, what to add to logits (n, 8), emotions (n,)."""
 
     waveforms: Tensor
     lengths: Tensor
     absent: Tensor
     emotions: Tensor
-    weights: Tensor
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
@@ -92,11 +88,11 @@ def _clip(row: dict[str, Any], window_seconds: float) -> Clip:
 
 
 def batches(
-    clips: Sequence[Clip], size: int, rng: np.random.Generator | None, weights: dict[str, float], longest: int
+    clips: Sequence[Clip], size: int, rng: np.random.Generator | None, longest: int
 ) -> Iterator[tuple[NDArray[np.int64], Batch]]:
     """The clips once, in batches of similar length, with their numbers: shuffled and disturbed if there is an `rng`.
 
-    `weights` are the corpora's in the loss; `longest` is the number of samples at which a disturbed clip is cut.
+    `longest` is the number of samples at which a disturbed clip is cut.
     """
     jitter = 1.0 if rng is None else rng.uniform(0.9, 1.1, len(clips))
     order = np.argsort(np.array([len(clip.samples) for clip in clips]) * jitter, kind="stable")
@@ -104,13 +100,13 @@ def batches(
     if rng is not None:
         rng.shuffle(groups)
     for group in groups:
-        yield group, _batch([clips[index] for index in group], rng, weights, longest)
+        yield group, _batch([clips[index] for index in group], rng, longest)
 
 
-def _batch(clips: list[Clip], rng: np.random.Generator | None, weights: dict[str, float], longest: int) -> Batch:
+def _batch(clips: list[Clip], rng: np.random.Generator | None, longest: int) -> Batch:
     sounds = [clip.samples.astype(np.float32) / FULL_SCALE for clip in clips]
     if rng is not None:
-        sounds = [disturb(sound, rng)[:longest] if rng.random() < DISTURBED else sound for sound in sounds]
+        sounds = [disturb(sound, rng)[:longest] for sound in sounds]
     waveforms = torch.zeros(len(clips), max(len(sound) for sound in sounds))
     for row, sound in zip(waveforms, sounds, strict=True):
         row[: len(sound)] = torch.from_numpy(sound)
@@ -119,7 +115,6 @@ def _batch(clips: list[Clip], rng: np.random.Generator | None, weights: dict[str
         torch.tensor([len(sound) for sound in sounds]),
         torch.stack([absent(clip.corpus) for clip in clips]),
         torch.tensor([clip.emotion for clip in clips]),
-        torch.tensor([weights[clip.corpus] for clip in clips]),
     )
 
 

@@ -216,7 +216,8 @@ class Encoder(nn.Module):
 
 def load_encoder(path: Path, window_seconds: float) -> Encoder:
     """The encoder with the weights of a CTranslate2 file of Whisper tiny, its positions cut to the window."""
-    arrays = {name: torch.from_numpy(array.astype(np.float32)) for name, array in read_ctranslate2(path).items()}
+    ours = {name: array for name, array in read_ctranslate2(path).items() if name.startswith("encoder/")}
+    arrays = {name: torch.from_numpy(array.astype(np.float32)) for name, array in ours.items()}
     encoder = Encoder(window_seconds)
     encoder.load_state_dict(_state(arrays, len(encoder.stem.positions)))
     return encoder

@@ -13,8 +13,11 @@ from service.domain.labels import EMOTION_SENTIMENT
 from service.features.speech import SAMPLE_RATE, Samples, Window, speech_segments, windows
 
 ENTRY = default_model("speech-emotion")
-INT8_TOLERANCE = 0.6
-"""Logits; activations are quantised by the range of a whole batch, so that neighbours move a clip's answer a little."""
+ROUNDING = 1e-3
+"""Logits: sums of the same numbers in another order."""
+
+INT8_STEPS = 0.2
+"""Logits: another gain rounds samples otherwise, which tips some activations over to the next step of int8."""
 
 
 class Shipped:
@@ -102,7 +105,7 @@ def test_an_acted_emotion_is_heard(shipped: Shipped, samples: Path, name: str, e
 def test_a_batch_answers_as_its_clips_do_alone(shipped: Shipped, voices: list[Window]) -> None:
     together = shipped.logits(np.array([w.samples for w in voices]), [w.valid_samples for w in voices])
     alone = np.concatenate([shipped.logits(w.samples[None], [w.valid_samples]) for w in voices])
-    assert np.abs(together - alone).max() < INT8_TOLERANCE
+    assert np.abs(together - alone).max() < ROUNDING
     assert np.array_equal(together.argmax(axis=1), alone.argmax(axis=1))
 
 
@@ -110,7 +113,7 @@ def test_padding_does_not_change_the_answer(shipped: Shipped, voices: list[Windo
     for window in voices:
         bare = shipped.logits(window.samples[None, : window.valid_samples], [window.valid_samples])
         padded = shipped.logits(window.samples[None], [window.valid_samples])
-        assert padded == pytest.approx(bare, abs=1e-3)
+        assert padded == pytest.approx(bare, abs=ROUNDING)
 
 
 def test_what_lies_after_the_length_is_not_heard(shipped: Shipped, voices: list[Window]) -> None:
@@ -124,7 +127,7 @@ def test_what_lies_after_the_length_is_not_heard(shipped: Shipped, voices: list[
 def test_the_gain_of_a_microphone_does_not_change_the_answer(shipped: Shipped, voices: list[Window]) -> None:
     for window in voices:
         heard = [shipped.logits(window.samples[None] * gain, [window.valid_samples]) for gain in (0.1, 1.0, 3.0)]
-        assert np.ptp(heard, axis=0).max() < INT8_TOLERANCE
+        assert np.ptp(heard, axis=0).max() < INT8_STEPS
 
 
 @pytest.mark.parametrize("length", [1, 159, 160, 321, 63_999, 64_000])
