@@ -14,13 +14,13 @@ help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 run: $(VENV)/.run ## Start the service (PORT, 8000) and the UI (UI_PORT, 7860) until Ctrl-C
-	@exec $(BIN)/python deployment/local/run.py service ui
+	@exec $(BIN)/python -m deployment.local.run service ui
 
 serve: $(VENV)/.run ## Start the service alone
-	@exec $(BIN)/python deployment/local/run.py service
+	@exec $(BIN)/python -m deployment.local.run service
 
 ui: $(VENV)/.run ## Start the UI alone; SENTIMENT_API_URL names the service
-	@exec $(BIN)/python deployment/local/run.py ui
+	@exec $(BIN)/python -m deployment.local.run ui
 
 settings: $(VENV)/.run ## Print every setting with its value
 	@$(BIN)/python -m service.settings

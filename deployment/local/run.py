@@ -1,6 +1,6 @@
 """Runs the service and the user interface on this machine until Ctrl-C, and leaves nothing behind.
 
-    python deployment/local/run.py [service] [ui]
+    python -m deployment.local.run [service] [ui]
 
 `PORT` (8000) and `UI_PORT` (7860) move the ports; everything else is in `service/settings.py`.
 """

@@ -92,7 +92,7 @@ class Server:
         self.port = free_port()
         self.log = tempfile.TemporaryFile()
         start = time.perf_counter()
-        command = [sys.executable, "deployment/local/run.py", "service"]
+        command = [sys.executable, "-m", "deployment.local.run", "service"]
         environment = {**os.environ, "PORT": str(self.port), "LOG_LEVEL": "warning"}
         self.process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=self.log, stderr=self.log)
         wait_until_ready(self.port)
@@ -174,7 +174,7 @@ def _name(process: psutil.Process) -> str:
     line = " ".join(process.cmdline())
     known = {"--service-name": line.split("--service-name")[-1].split()[0] if "--service-name" in line else ""}
     return known["--service-name"] or (
-        "decoder" if "forkserver" in line else "arbiter" if "serve" in line else line[:40]
+        "decoder" if " -I -c " in line else "arbiter" if "serve" in line else line[:40]
     )
 
 
