@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     text_runner: Literal["embedded", "process"] = Field(
         default="embedded", description="Text model in the gateway's process, or in a runner process of its own."
     )
+    text_threads: int = Field(
+        default=0, ge=0, description="Batches of texts that the gateway's process reads at once; 0: one for each core."
+    )
     threads: int = Field(default=1, ge=1, description="ONNX Runtime threads of each model.")
     max_batch: int = Field(default=64, ge=1, description="Most items that one call to a model carries.")
     queue_limit: int = Field(

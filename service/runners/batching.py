@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -59,8 +60,8 @@ class Unobserved:
 class Limits:
     """How much one model is given, and how long it may take.
 
-    `in_flight` batches are away at the same time. After `failures` lost batches in a row the model counts as
-    unavailable for `rest_seconds`; then one batch tries again.
+    `in_flight` batches are away at the same time, and share what waits. After `failures` lost batches in a row the
+    model counts as unavailable for `rest_seconds`; then one batch tries again.
     """
 
     max_batch: int = 64
@@ -193,7 +194,8 @@ class Collector(Generic[Item, Result]):
 
     def _next_batch(self) -> list[_Waiting[Item, Result]]:
         batch: list[_Waiting[Item, Result]] = []
-        while self._waiting and len(batch) < self._limits.max_batch:
+        share = min(self._limits.max_batch, math.ceil(len(self._waiting) / self._limits.in_flight))
+        while self._waiting and len(batch) < share:
             entry = self._waiting.popleft()
             if not entry.answer.done():
                 batch.append(entry)

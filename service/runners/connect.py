@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -149,9 +150,12 @@ def connect(
     `proxies` holds what `bentoml.depends` gave for `text`, `speech`, `face` and `transcript`; a model whose runner is
     not among them is loaded into this process.
     """
-    info = describe(settings)
-    backends = {model: _backend(model, settings, proxies or {}) for model in info}
-    collectors = {model: _collector(model, backend, settings, observer) for model, backend in backends.items()}
+    info, proxies = describe(settings), proxies or {}
+    backends = {model: _backend(model, settings, proxies) for model in info}
+    collectors = {
+        model: _collector(model, backend, settings, observer, _at_once(model, proxies, settings))
+        for model, backend in backends.items()
+    }
     return ConnectedModels(
         info,
         backends,
@@ -168,15 +172,31 @@ def _is_large(picture: Picture) -> bool:
 
 def _backend(model: str, settings: Settings, proxies: Mapping[str, Any]) -> Backend:
     proxy = proxies.get(SERVICES[model])
-    return Embedded(model, loader(model, settings)) if proxy is None else Remote(proxy)
+    return (
+        Embedded(model, loader(model, settings), _at_once(model, proxies, settings)) if proxy is None else Remote(proxy)
+    )
 
 
-def _collector(model: str, backend: Backend, settings: Settings, observer: Observer | None) -> Collector[Any, Any]:
+def _at_once(model: str, proxies: Mapping[str, Any], settings: Settings) -> int:
+    """How many batches a model works on at the same time: texts in this process on every core, all else one by one."""
+    embedded_text = model == "text" and SERVICES[model] not in proxies
+    return settings.text_threads or cores() if embedded_text else 1
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _collector(
+    model: str, backend: Backend, settings: Settings, observer: Observer | None, at_once: int
+) -> Collector[Any, Any]:
     method = METHODS[model]
     limits = Limits(
         max_batch=min(settings.max_batch, BATCHES[model]),
         queue_limit=math.ceil(settings.queue_limit / ITEM_WEIGHTS[model]),
         timeout_seconds=settings.runner_timeout_seconds,
+        in_flight=at_once,
     )
     return Collector(
         model,

@@ -1,4 +1,4 @@
-"""A model in this process, on a thread of its own so that the event loop goes on."""
+"""A model in this process, on threads of its own so that the event loop goes on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from service.runners import State
 
 
 class Embedded:
-    """Loads a model when it starts and calls it one batch at a time."""
+    """Loads a model when it starts and calls it with `at_once` batches at the same time."""
 
-    def __init__(self, name: str, load: Callable[[], Any]) -> None:
+    def __init__(self, name: str, load: Callable[[], Any], at_once: int = 1) -> None:
         self._load = load
         self._model: Any = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name} model")
+        self._threads = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix=f"{name} model")
 
     async def start(self) -> None:
         """Load the model and infer once."""
@@ -32,10 +32,10 @@ class Embedded:
 
     async def close(self) -> None:
         """Take no more calls; a call that runs is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
 def _load_and_warm(load: Callable[[], Any]) -> Any:
