@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from models.registry import load_registry
 from tests.conftest import CHECKOUT
 from tests.serving import RunningService
 
@@ -50,3 +51,22 @@ def test_the_readme_shows_a_command_and_a_program_for_every_route() -> None:
 def test_every_file_that_the_readme_names_is_there() -> None:
     for path in re.findall(r"(?:\]\(|@)((?:docs|ui|models|deployment)/[\w./-]+)", README):
         assert Path(CHECKOUT, path).exists(), path
+
+
+def test_the_scores_in_the_readme_are_those_of_the_registry() -> None:
+    scores = {name: entry.scores for name, entry in load_registry().items()}
+    text, voice, face = scores["text-minilm"], scores["speech-whisper"], scores["face-emotion"]
+    detector, words = scores["face-detector"], scores["whisper-tiny-en"]
+    for row, numbers in {
+        "TweetEval": (text["test_int8"]["macro_recall"], text["test_int8"]["ece"]),
+        "RAVDESS, 3": (voice["ravdess_test"]["uar"], voice["ravdess_test"]["ece"]),
+        "nEMO": (voice["nemo_test"]["uar_among_its_emotions"], voice["nemo_test"]["ece"]),
+        "FER+": (face["accuracy"], face["ece_after"]),
+        "street scenes": (
+            detector["streets_640px_faces_from_0px_average_precision"],
+            detector["yunet_streets_640px_faces_from_0px_average_precision"],
+        ),
+    }.items():
+        (line,) = (line for line in README.splitlines() if line.startswith("|") and row in line)
+        assert [float(number) for number in re.findall(r"\b0\.\d{3}\b", line)] == [round(n, 3) for n in numbers], row
+    assert f"{words['word_errors_kept']:.2f} word errors a word" in README
