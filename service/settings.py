@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     min_confidence: float = Field(
         default=0.45, ge=0, le=1, description="Below this the verdict is withheld (low_confidence)."
     )
+    min_margin: float = Field(
+        default=0.1, ge=0, le=1, description="A lead over the next label below this withholds it too (low_confidence)."
+    )
     max_conflict: float = Field(default=0.6, ge=0, le=1, description="Above this the verdict is withheld (conflict).")
     min_face_quality: float = Field(default=0.15, ge=0, le=1, description="Faces below this do not enter the verdict.")
     min_transcript_confidence: float = Field(

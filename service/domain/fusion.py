@@ -28,10 +28,11 @@ class Opinion:
 
 @dataclass(frozen=True)
 class FusionRule:
-    """When the fused verdict is withheld. Both thresholds are probabilities or divergences in [0, 1]."""
+    """When the fused verdict is withheld; probabilities and a divergence, all in [0, 1]."""
 
     min_confidence: float = 0.0
     max_conflict: float = 1.0
+    min_margin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def decide(opinions: Mapping[Modality, Opinion], rule: FusionRule) -> Sentiment:
     pooled = log_linear_pool(opinions, weights)
     if conflict(opinions, weights) > rule.max_conflict:
         return abstain(pooled, "conflict")
-    return verdict(pooled, rule.min_confidence)
+    return verdict(pooled, rule.min_confidence, rule.min_margin)
 
 
 def pool_weights(opinions: Mapping[Modality, Opinion]) -> dict[Modality, float]:

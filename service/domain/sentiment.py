@@ -71,10 +71,10 @@ def normalised(values: Sequence[float]) -> Distribution:
     return negative, neutral, positive
 
 
-def verdict(distribution: Distribution, min_confidence: float = 0.0) -> Sentiment:
-    """The most probable label, or an abstention when its probability is below `min_confidence`."""
-    confidence = max(distribution)
-    if confidence < min_confidence:
+def verdict(distribution: Distribution, min_confidence: float = 0.0, min_margin: float = 0.0) -> Sentiment:
+    """The most probable label, or an abstention: its probability is too low, or the next label's too close to it."""
+    _, second, confidence = sorted(distribution)
+    if confidence < min_confidence or confidence - second < min_margin:
         return abstain(distribution, "low_confidence")
     return Sentiment(
         label=SENTIMENTS[distribution.index(confidence)],

@@ -25,7 +25,7 @@ class Options:
     detail: Literal["summary", "full"] = "summary"
     """`full` adds the parts: sentences, segments."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Withhold the verdict below this probability; null takes the service's setting."""
+    """Withhold the verdict below this probability, whatever its lead; null takes the settings of the service."""
 
 
 class LanguageUnsupported(ValueError):

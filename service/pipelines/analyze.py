@@ -153,8 +153,9 @@ def _answer(kind: Kind, found: Found, options: Options, tools: Tools, watch: Sto
 
 
 def _rule(options: Options, settings: Settings) -> FusionRule:
-    least = settings.min_confidence if options.min_confidence is None else options.min_confidence
-    return FusionRule(least, settings.max_conflict)
+    if options.min_confidence is not None:
+        return FusionRule(options.min_confidence, settings.max_conflict)
+    return FusionRule(settings.min_confidence, settings.max_conflict, settings.min_margin)
 
 
 def _timeline(found: Found, models: Models, rule: FusionRule) -> tuple[TimelinePoint, ...]:

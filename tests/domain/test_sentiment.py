@@ -39,6 +39,11 @@ def test_a_verdict_below_the_least_confidence_is_withheld_with_its_numbers() -> 
     assert sentiment.confidence == 0.4
 
 
+def test_a_verdict_that_hardly_leads_is_withheld() -> None:
+    assert verdict((0.48, 0.02, 0.5), min_margin=0.1).reason == "low_confidence"
+    assert verdict((0.3, 0.2, 0.5), min_margin=0.1).label == "positive"
+
+
 def test_no_evidence_says_nothing() -> None:
     assert NO_EVIDENCE.label is None
     assert NO_EVIDENCE.confidence == 0.0
