@@ -171,11 +171,10 @@ def free_port() -> int:
 
 
 def _name(process: psutil.Process) -> str:
-    line = " ".join(process.cmdline())
-    known = {"--service-name": line.split("--service-name")[-1].split()[0] if "--service-name" in line else ""}
-    return known["--service-name"] or (
-        "decoder" if " -I -c " in line else "arbiter" if "serve" in line else line[:40]
-    )
+    line = process.cmdline()
+    if "--service-name" in line:
+        return line[line.index("--service-name") + 1]
+    return "decoder" if "-I" in line else "supervisor"
 
 
 def main() -> None:
