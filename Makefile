@@ -1,6 +1,7 @@
 # Every command; `make help` lists them.
 PYTHON ?= python3
 VENV ?= .venv
+TORCH ?= torch
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 export GRADIO_ANALYTICS_ENABLED := False
@@ -39,8 +40,8 @@ format: $(VENV)/.test ## Format the code
 test: $(VENV)/.test ## All tests but those that need torch
 	$(BIN)/python -m pytest
 
-test-torch: $(VENV)/.torch ## The tests that need torch (a large download)
-	$(BIN)/python -m pytest -m torch
+test-torch: $(VENV)/.torch ## Tests of hub models and training; TORCH names the build to install (a large download)
+	$(BIN)/python -m pytest tests/runners/test_torch_hub.py tests/training
 
 bench: $(VENV)/.test ## Throughput, latency, memory; prints the README's table
 	$(BIN)/python -m tests.load.bench
@@ -71,7 +72,8 @@ $(VENV)/.test: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.torch: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,torch]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,torch,train]'
 	@touch $@
 
 $(VENV)/.train: $(VENV)/.run
