@@ -213,7 +213,9 @@ def resample(samples: Samples, rate: int) -> NDArray[np.float32]:
     try:
         from torchaudio.functional import resample as by_sinc  # noqa: PLC0415
     except (ImportError, OSError) as missing:  # OSError: its wheel was built for another torch (CPU beside CUDA)
-        raise ImportError(f"A model of {rate} Hz needs torchaudio of the same build as torch.") from missing
+        raise ImportError(
+            f"A model of {rate} Hz needs torchaudio of the same build as torch (extra [resample])."
+        ) from missing
     return by_sinc(torch.from_numpy(np.array(samples)), SAMPLE_RATE, rate).numpy()
 
 
