@@ -102,8 +102,11 @@ def main(names: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """BentoML's home, which no two servers may share since each wipes the metrics there, and all temporary files."""
-    folder = Path(tempfile.mkdtemp(prefix="multimodal-sentiment-run-"))
+    """BentoML's home, which no two servers may share since each wipes the metrics there, and all temporary files.
+
+    Its path is short: BentoML's sockets are in it, and macOS allows them 104 characters.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sentiment-", dir="/tmp"))
     try:
         yield folder
     finally:
