@@ -43,7 +43,7 @@ async def test_many_texts_get_the_answers_that_each_gets_alone(tools: Tools) -> 
     for text, answer in zip(texts, together, strict=True):
         (alone,) = await analyze_texts([text], Options(), tools)
         assert answer.sentiment.label == alone.sentiment.label
-        assert answer.sentiment.distribution == pytest.approx(alone.sentiment.distribution, abs=0.05)
+        assert answer.sentiment.distribution == pytest.approx(alone.sentiment.distribution, abs=1e-4)
 
 
 async def test_the_end_of_a_long_text_counts(tools: Tools) -> None:
