@@ -109,7 +109,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line: one option for each field of `Recipe`, and how and how long to run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/train-face"), help="caches and checkpoints")
-    parser.add_argument("--cycles", type=int, nargs="+", default=[10, 18, 10, 10, 12], help="epochs of each cosine cycle")
+    parser.add_argument("--cycles", type=int, nargs="+", default=[10, 18, 10, 10, 12], help="epochs of each cycle")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
     parser.add_argument("--no-publish", action="store_true", help="leave the registry as it is")
