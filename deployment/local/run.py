@@ -76,7 +76,8 @@ def programs(names: Sequence[str], home: Path) -> list[Program]:
 
 def main(names: Sequence[str]) -> int:
     """Start what is named, wait until it is ready, run until a signal or until one of them ends."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs begin with SIGINT ignored
+        signal.signal(stop, _interrupt)
     with private_folder() as home, contextlib.ExitStack() as running:
         wanted = programs(names or ("service", "ui"), home)
         taken = [program for program in wanted if _port_taken(program.port)]
