@@ -26,7 +26,7 @@ from models.training.data import data_folder
 from models.training.detector_scenes import YUNET, Faces, Material, compose, load_material
 from models.training.detector_scores import Session, choose_threshold, report, validation_score
 from models.training.publish import publish
-from service.features.face import FRAME_SIDES, NMS_IOU, PICTURE_SIDES, STRIDES, cells
+from service.features.face import NMS_IOU, PICTURE_SIDES, STRIDES, cells
 
 NAME = "face-detector"
 VERSION = "1.0.0"
@@ -424,7 +424,6 @@ def ship(detector: Detector) -> None:
             "score_threshold": threshold,
             "nms_iou": NMS_IOU,
             "picture_sides": list(PICTURE_SIDES),
-            "frame_sides": list(FRAME_SIDES),
         },
     )
 

@@ -70,6 +70,13 @@ def main() -> None:
         kept = confidence >= threshold
         inside, outside = (errors[part].mean() if part.any() else float("nan") for part in (kept, ~kept))
         print(f"| {threshold:.2f} | {kept.mean():.0%} | {inside:.2f} | {outside:.2f} |")
+    print(f"Lowest with at most {MAX_ERROR_RATE} word errors a word: {lowest_threshold(confidence, errors)}")
+
+
+def lowest_threshold(confidence: NDArray[np.float64], errors: NDArray[np.float64]) -> float | None:
+    """The rule that chooses; None if no threshold is high enough."""
+    passing = ((t, confidence >= t) for t in THRESHOLDS)
+    return next((t for t, kept in passing if kept.any() and errors[kept].mean() <= MAX_ERROR_RATE), None)
 
 
 if __name__ == "__main__":

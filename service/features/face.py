@@ -21,11 +21,8 @@ Points = NDArray[np.float32]
 STRIDES: tuple[int, ...] = (8, 16, 32)
 """Pixels a cell of the detector's three maps; canvases are multiples of the last."""
 
-FRAME_SIDES: tuple[int, ...] = (320,)
-"""Longest side of the views that the detector sees of a frame of a video."""
-
 PICTURE_SIDES: tuple[int, ...] = (320, 640)
-"""Longest sides for a still picture: the second view finds the small faces of a group."""
+"""Longest sides of the views of a picture or frame: the second finds the small faces of a group."""
 
 MAX_ENLARGEMENT = 2.0
 """Small pictures are not blown up further than this: it adds cells, not detail."""
@@ -48,9 +45,6 @@ TEMPLATE: Points = np.array(
 
 An aligned face therefore shows what a FER+ picture shows, from the forehead to the chin.
 """
-
-LOW_QUALITY = 0.25
-"""Below this `quality` a face deserves the warning `low_quality`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import psutil
 from models.registry import default_model
 from service.runners.text import TextModel
 from tests.load.http_load import Result, json_request, load, upload_request
+from tests.serving import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 SAMPLES = Path(os.environ.get("SENTIMENT_DATA") or CHECKOUT.parent / "shared" / "data") / "samples"
@@ -125,9 +125,11 @@ def row(what: str, connections: int, result: Result) -> Row:
 
 def rows(server: Server) -> Iterator[Row]:
     """Every measurement over HTTP."""
+    capacity = 0.0
     for connections in CONNECTIONS:
-        yield server.measure("text", text_requests, connections)
-    capacity = server.measure("text", text_requests, 64).per_second
+        row_of_text = server.measure("text", text_requests, connections)
+        capacity = max(capacity, row_of_text.per_second)
+        yield row_of_text
     yield server.measure("text at 70 % of capacity", text_requests, 64, rate=0.7 * capacity)
     media = {
         "voice (11 s)": ("/v1/audio", SAMPLES / "audio/jfk.ogg"),
@@ -161,13 +163,6 @@ def wait_until_ready(port: int, seconds: float = 120) -> None:
         except OSError:
             time.sleep(0.05)
     raise TimeoutError("The service did not become ready.")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _name(process: psutil.Process) -> str:
