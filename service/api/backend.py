@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ class Backend:
     folder: TempFolder
     tools: Tools | None = None
     """None until models and decoder have started, and after they were closed."""
+    checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    """What else /health asks, by name (`database`, `queue`): each returns when it is well, and raises when not."""
     started: float = field(default_factory=time.time)
     """Unix time in seconds."""
 

@@ -74,6 +74,27 @@ _KINDS = (
         "Let an HTTP library write the form; it must end with the closing boundary.",
     ),
     ProblemKind(
+        "unauthenticated",
+        401,
+        "Who asks is not known",
+        "The request has no credentials, or the key or token is unknown, expired or revoked.",
+        "Send `Authorization: Bearer …` or `X-API-Key` with a key or token of this service.",
+    ),
+    ProblemKind(
+        "forbidden",
+        403,
+        "This key may not do that",
+        "The key or token is good, but lacks the scope that the route needs; `detail` names it.",
+        "Ask the operator for a key with that scope.",
+    ),
+    ProblemKind(
+        "use_restricted",
+        403,
+        "Not allowed for this use",
+        "The operator declared a use in which inferring emotion from face or voice is prohibited (EU AI Act, Art. 5).",
+        "Send text, which stays available, or nothing of that kind here.",
+    ),
+    ProblemKind(
         "not_found",
         404,
         "There is nothing here",
@@ -86,6 +107,20 @@ _KINDS = (
         "The route does not take this method",
         "The path exists, but not with this method.",
         "Use a method that the `Allow` header names.",
+    ),
+    ProblemKind(
+        "not_finished",
+        409,
+        "The job has not finished",
+        "The result was asked for while the job waits or runs, or after it failed or was cancelled.",
+        "Wait until `state` is `done`; the job's events tell when.",
+    ),
+    ProblemKind(
+        "expired",
+        410,
+        "It is no longer kept",
+        "The job's retention time is over, and its media and result were removed.",
+        "Send it again.",
     ),
     ProblemKind(
         "too_large",
@@ -130,6 +165,14 @@ _KINDS = (
         "Use a language that `detail` lists, or leave `language` out for English.",
     ),
     ProblemKind(
+        "rate_limited",
+        429,
+        "Too many requests",
+        "The client asked more often than it may; `RateLimit-*` headers tell the budget.",
+        "Wait for the seconds in `Retry-After`.",
+        retry_after_seconds=1,
+    ),
+    ProblemKind(
         "cancelled",
         499,
         "The client went away",
@@ -157,6 +200,14 @@ _KINDS = (
         "The service is starting",
         "Models are still being loaded, or a part of the service does not answer yet.",
         "Try again after the seconds in `Retry-After`; /readyz says when.",
+        retry_after_seconds=2,
+    ),
+    ProblemKind(
+        "shutting_down",
+        503,
+        "The service is stopping",
+        "The service was told to stop: it finishes what runs and takes nothing new.",
+        "Try again after the seconds in `Retry-After`; another instance may answer at once.",
         retry_after_seconds=2,
     ),
     ProblemKind(

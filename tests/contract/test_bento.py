@@ -22,7 +22,7 @@ else:
 
 pytestmark = pytest.mark.server
 
-NOT_SERVING = {"bentoml", "uvicorn", "gradio", "httpx"}
+NOT_SERVING = {"bentoml", "uvicorn", "gradio", "httpx", "tqdm"}
 """What BentoML adds by itself, and what the user interface alone needs."""
 
 

@@ -1,0 +1,31 @@
+"""Who asks: what a key or token says of its holder."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+SCOPES = ("analyze", "history", "admin")
+"""What a caller may be allowed; `admin` includes the others."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One client. What it keeps (jobs, history) belongs to its `name`, and no other caller sees it."""
+
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        """Whether the caller has this scope."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+ANYONE = Caller("anyone", frozenset(SCOPES))
+"""Everybody, while access control is off."""
+
+
+def caller_of(scope: MutableMapping[str, Any]) -> Caller:
+    """The caller of an ASGI scope; whoever checks credentials put it there."""
+    return scope.get("caller", ANYONE)

@@ -1,0 +1,1 @@
+"""The one database that history and jobs share."""

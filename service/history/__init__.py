@@ -1,0 +1,1 @@
+"""Analyses that somebody asked to keep."""
