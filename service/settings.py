@@ -79,6 +79,47 @@ class Settings(BaseSettings):
     decode_cpu_seconds: int = Field(default=120, description="Processor time of a decoding process.")
     decode_stall_seconds: float = Field(default=20.0, description="A decoder that gives nothing for so long is killed.")
 
+    keep_alive_seconds: int = Field(
+        default=65,
+        ge=1,
+        description="An idle connection is kept for so long; load balancers keep theirs for 60 s and must close first.",
+    )
+    graceful_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="What runs when the service is told to stop may take so long; then it gets a 503.",
+    )
+    drain_delay_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="After SIGTERM /readyz says 503 at once, but requests are taken for so long; for orchestrators.",
+    )
+    max_requests: int = Field(
+        default=1000, ge=0, description="A process is replaced after so many requests (0: never), successor first."
+    )
+    max_requests_jitter: int = Field(
+        default=100, ge=0, description="By so many more or less, so that processes are not replaced together."
+    )
+    min_process_seconds: float = Field(
+        default=300.0, ge=0, description="No process is replaced for its requests or its memory before this age."
+    )
+    worker_memory_bytes: int = Field(
+        default=2_000_000_000, ge=0, description="A process that holds more is replaced, successor first (0: never)."
+    )
+    reload_seconds: float = Field(
+        default=10.0, gt=0, description="A model that could not be loaded is tried again after so long."
+    )
+    traces_url: str | None = Field(
+        default=None,
+        description="OTLP/HTTP address that spans are sent to (`http://host:4318/v1/traces`); none: no traces.",
+    )
+    traces_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of requests that are traced, of those that carry no decision already.",
+    )
+
     frames_per_second: float = Field(default=2.0, gt=0, description="Frames sampled from a video.")
     min_confidence: float = Field(
         default=0.45, ge=0, le=1, description="Below this the verdict is withheld (low_confidence)."
