@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -134,6 +134,45 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="A transcript below this does not enter the verdict (transcript_uncertain).",
+    )
+
+    auth: Literal["off", "api_key", "jwt", "both"] = Field(
+        default="off", description="Who may ask: everybody, or holders of API keys, of tokens, or of either."
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="File of API keys, which `python -m service.access.keys` writes."
+    )
+    api_keys: SecretStr | None = Field(
+        default=None, description="API keys as a JSON list of what that command keeps of them, for containers."
+    )
+    jwt_secret: SecretStr | None = Field(default=None, description="Secret of HS256 tokens, at least 32 bytes.")
+    jwt_public_key: Path | None = Field(
+        default=None, description="PEM file of the public key of RS256 (RSA) or EdDSA (Ed25519) tokens."
+    )
+    jwt_jwks: str | None = Field(
+        default=None, description="https address or file of the issuer's public keys; needs issuer and audience."
+    )
+    jwt_issuer: str | None = Field(default=None, description="What `iss` must be; not looked at if unset.")
+    jwt_audience: str | None = Field(default=None, description="What `aud` must hold; no token has one if unset.")
+    jwt_leeway_seconds: float = Field(default=10.0, ge=0, description="By how much clocks may differ.")
+    jwks_refresh_seconds: float = Field(
+        default=30.0, ge=1, description="An unknown key id makes the issuer's keys be read again at most so often."
+    )
+    protect_metrics: bool = Field(default=False, description="/metrics and /health for the scope `admin` alone.")
+    rate_limit: str = Field(
+        default="auto",
+        description="Requests of a client, as `100/minute`; `off`; `auto`: off on loopback, else 100/minute. "
+        "A list of texts is one request; a key may have a rate of its own.",
+    )
+    limits_url: SecretStr | None = Field(
+        default=None,
+        description="Redis that replicas and workers share rate limits by; unset, each process counts for itself.",
+    )
+    trusted_proxies: str = Field(
+        default="", description="Networks, as `10.0.0.0/8,::1`, whose X-Forwarded-For and -Proto are believed."
+    )
+    cors_origins: str = Field(
+        default="", description="Origins, as `https://app.example.org`, whose pages may ask; `*` for all."
     )
 
 

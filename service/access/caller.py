@@ -15,7 +15,12 @@ class Caller:
     """One client. What it keeps (jobs, history) belongs to its `name`, and no other caller sees it."""
 
     name: str
+    """`key:<name of the key>` or `jwt:<subject>`: the prefix keeps one kind from posing as the other."""
     scopes: frozenset[str]
+    tag: str = ""
+    """What log lines call it: the key's id, or a digest of the token's subject. Empty if nobody is known."""
+    rate: str | None = None
+    """How often it may ask, as `60/minute`; None for what everybody may."""
 
     def may(self, scope: str) -> bool:
         """Whether the caller has this scope."""
@@ -24,6 +29,9 @@ class Caller:
 
 ANYONE = Caller("anyone", frozenset(SCOPES))
 """Everybody, while access control is off."""
+
+NOBODY = Caller("nobody", frozenset())
+"""Who asks for an open page while access control is on: known by nothing, allowed nothing more."""
 
 
 def caller_of(scope: MutableMapping[str, Any]) -> Caller:

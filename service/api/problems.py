@@ -13,6 +13,7 @@ from starlette.responses import Response
 from typing_extensions import NotRequired, TypedDict
 
 from service import media, runners
+from service.access import refusals
 from service.pipelines import LanguageUnsupported
 
 MEDIA_TYPE = "application/problem+json"
@@ -241,6 +242,11 @@ _BY_ERROR: Mapping[type[Exception], str] = MappingProxyType(
         runners.RunnerError: "model_unavailable",
         LanguageUnsupported: "language_unsupported",
         ClientDisconnect: "cancelled",
+        refusals.Unauthenticated: "unauthenticated",
+        refusals.Forbidden: "forbidden",
+        refusals.ForeignOrigin: "forbidden",
+        refusals.KeysUnreachable: "not_ready",
+        refusals.RateLimited: "rate_limited",
     }
 )
 
@@ -326,4 +332,5 @@ def _foreseen(code: str, error: Exception) -> ProblemError:
     if isinstance(error, LanguageUnsupported):
         pointed = [{"pointer": "/language", "detail": str(error)}]
     detail = str(error) or PROBLEMS[code].cause
-    return ProblemError(code, detail, pointed, retry_after_seconds=getattr(error, "retry_after", None))
+    headers, wait = getattr(error, "headers", None), getattr(error, "retry_after", None)
+    return ProblemError(code, detail, pointed, headers, wait)

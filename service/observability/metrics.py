@@ -53,6 +53,10 @@ _rejected = Counter("media_rejected_total", "Files that were refused.", ("kind",
 _predictions = Counter("predictions_total", "Verdicts given.", ("modality", "label"))
 _abstentions = Counter("abstentions_total", "Fused verdicts withheld.", ("reason",))
 _confidence = Histogram("prediction_confidence", "Confidence of the verdicts given.", ("modality",), buckets=_TENTHS)
+_auth_failures = Counter("auth_failures_total", "Requests whose credentials were not enough.", ("reason",))
+_rate_limited = Counter("rate_limited_total", "Requests refused since their client had asked too often.")
+_limits_failures = Counter("rate_limit_store_failures_total", "Times that Redis did not answer about rate limits.")
+_anomalies = Counter("client_anomalies_total", "Bursts of refusals of one kind to one client.", ("kind",))
 _build = Gauge("build_info", "Always 1; the label says which version runs.", ("version",), multiprocess_mode="max")
 
 
@@ -87,6 +91,26 @@ def decoded(kind: str, seconds: float) -> None:
 def rejected(kind: str, code: str) -> None:
     """Count one file that was refused."""
     _child(_rejected, kind, code).inc()
+
+
+def auth_failed(reason: str) -> None:
+    """Count one request or WebSocket whose credentials were not enough."""
+    _child(_auth_failures, reason).inc()
+
+
+def rate_limited() -> None:
+    """Count one refusal by a rate limit."""
+    _rate_limited.inc()
+
+
+def limits_store_failed() -> None:
+    """Count one failure of the Redis that rate limits are shared by."""
+    _limits_failures.inc()
+
+
+def anomaly(kind: str) -> None:
+    """Count one burst of refusals of a kind to a client."""
+    _child(_anomalies, kind).inc()
 
 
 class ModelMetrics:
