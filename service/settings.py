@@ -120,6 +120,20 @@ class Settings(BaseSettings):
         description="Share of requests that are traced, of those that carry no decision already.",
     )
 
+    max_streams: int = Field(default=20, ge=0, description="Streams that one gateway process holds open at once.")
+    stream_frames_per_second: float = Field(
+        default=60.0, gt=0, description="Frames (pictures, sound, texts) that a stream may send, averaged over 2 s."
+    )
+    stream_pictures_per_second: float = Field(
+        default=5.0, gt=0, description="Pictures of a stream that are looked at; of more, the newest."
+    )
+    stream_frame_bytes: int = Field(default=4_000_000, gt=0, description="Largest frame of a stream.")
+    stream_idle_seconds: float = Field(default=30.0, gt=0, description="A stream that sends nothing so long is closed.")
+    stream_total_seconds: float = Field(default=1800.0, gt=0, description="Longest stream.")
+    stream_summary_seconds: float = Field(
+        default=20.0, gt=0, description="A stream's summary is given up after so long, and at a stop of the service."
+    )
+
     frames_per_second: float = Field(default=2.0, gt=0, description="Frames sampled from a video.")
     min_confidence: float = Field(
         default=0.45, ge=0, le=1, description="Below this the verdict is withheld (low_confidence)."
