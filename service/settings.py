@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 def _plain(name: str) -> AliasChoices:
     return AliasChoices(name, f"SENTIMENT_{name}")
+
+
+def _state_folder() -> Path:
+    home = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if home.startswith("/") else Path.home() / ".local" / "state"
+    return base / "multimodal-sentiment"
 
 
 class Settings(BaseSettings):
@@ -148,6 +155,21 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="A transcript below this does not enter the verdict (transcript_uncertain).",
+    )
+
+    state_folder: Path = Field(
+        default_factory=_state_folder,
+        description="Folder of what is kept (history, jobs), for this user alone; made when something is to be kept.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="`postgresql://…` or `sqlite:///…`; unset, a file in the state folder."
+    )
+    migrate: Literal["auto", "never"] = Field(
+        default="auto",
+        description="`auto`: a process brings the tables up to date; `never`: `python -m service.database upgrade`.",
+    )
+    history_days: float = Field(
+        default=30.0, ge=0, description="Days after which stored analyses are removed; 0 keeps them for ever."
     )
 
     auth: Literal["off", "api_key", "jwt", "both"] = Field(

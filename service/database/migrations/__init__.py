@@ -1,0 +1,1 @@
+"""Alembic's folder: `versions` holds the revisions, `env.py` runs them on a connection that it is given."""
