@@ -1,11 +1,15 @@
-"""No process of ours outlives the one that started it."""
+"""No process of ours outlives the one that started it, and each hears what happens to those it knows."""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
+import socket
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
@@ -20,3 +24,46 @@ def die_with_parent(how: signal.Signals = signal.SIGTERM, parent: int | None = N
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how, 0, 0, 0)
     if parent is not None and os.getppid() != parent:
         os._exit(1)
+
+
+def wake_up_on_signals(numbers: Iterable[signal.Signals]) -> socket.socket:
+    """A socket that becomes readable when one of these signals comes; its number is what can be read."""
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    return reader
+
+
+class Presence:
+    """Says to other processes of this machine that this one is there; the kernel takes it back when it ends.
+
+    Any number may be present at the same file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._held: int | None = None
+
+    def enter(self) -> None:
+        """Be present from now on."""
+        self._held = self._locked(fcntl.LOCK_SH)  # waits for the instant in which somebody else looks
+
+    def anybody(self) -> bool:
+        """Whether some process is present now."""
+        locked = self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if locked is None:
+            return True
+        os.close(locked)
+        return False
+
+    def _locked(self, how: int) -> int | None:
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, how)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor

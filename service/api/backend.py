@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.api.problems import ProblemError
+from service.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,8 +26,12 @@ class Backend:
     folder: TempFolder
     tools: Tools | None = None
     """None until models and decoder have started, and after they were closed."""
+    open_streams: int = 0
+    """WebSockets of `/v1/stream` that are open now."""
     checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     """What else /health asks, by name (`database`, `queue`): each returns when it is well, and raises when not."""
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    """Whether the process runs, drains or leaves. What goes on for long (streams, events) ends when `ending` is set."""
     started: float = field(default_factory=time.time)
     """Unix time in seconds."""
 

@@ -13,10 +13,11 @@ import bentoml
 import numpy as np
 from _bentoml_sdk import Service
 
-from service.lifeline import die_with_parent
+from service import server
+from service.lifecycle import Lifecycle
 from service.runners import Failed, TranscriptUnavailable, catalogue
 from service.runners.connect import BATCHES
-from service.runners.middlewares import drop_middlewares
+from service.runners.middlewares import Counted, drop_middlewares
 from service.runners.remote import Parcel
 from service.settings import load_settings
 
@@ -33,7 +34,9 @@ class RunnerService(Service):
         """What the server of the runner runs. Raises `UnexpectedBentoML`."""
         app: Any = super().to_asgi(is_main)
         drop_middlewares(app)
-        return app
+        lifecycle = Lifecycle()
+        server.install(lifecycle, SETTINGS, server.stop_runner)
+        return Counted(app, lifecycle)
 
 
 def _runner(name: str, timeout_seconds: float) -> Any:
@@ -59,7 +62,6 @@ def _batchable(model: str) -> Any:
 
 
 def _load(model: str) -> Any:
-    die_with_parent()
     loaded = catalogue.loader(model, SETTINGS)()
     loaded.warm()
     return loaded

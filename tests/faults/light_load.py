@@ -1,0 +1,141 @@
+"""A light, steady load of every kind of request, which remembers what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+TEXTS = ("I love it", "I hate it", "The meeting is at nine", "What a wonderful, wonderful day")
+TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one request: `code` is empty for an answer, a Problem's code, or how the connection failed."""
+
+    kind: str
+    began: float
+    seconds: float
+    code: str
+    right: bool
+    retry_after: bool
+
+
+@dataclass
+class Record:
+    """All answers so far."""
+
+    answers: list[Answer] = field(default_factory=list)
+
+    def codes(self, kind: str | None = None, since: float = 0.0) -> Counter[str]:
+        """How often each code came."""
+        return Counter(one.code for one in self.answers if one.began >= since and kind in (None, one.kind))
+
+    def wrong(self) -> list[Answer]:
+        """Answers that said something else than they do in quiet times."""
+        return [one for one in self.answers if not one.code and not one.right]
+
+    def impolite(self) -> list[Answer]:
+        """Problems with 503 that do not say when to come again."""
+        return [one for one in self.answers if one.code and not one.retry_after]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that can be sent again and again; `make` gives its form, `essence` what must always be the same."""
+
+    kind: str
+    route: str
+    make: Callable[[], dict[str, Any]]
+    essence: Callable[[dict[str, Any]], Any]
+
+
+def requests(picture: Path | None = None, recording: Path | None = None) -> list[Request]:
+    """Texts, and files where there are some."""
+    wanted = [Request(f"text {text!r}", "/v1/text", _json(text), _verdict) for text in TEXTS]
+    wanted += [Request("image", "/v1/image", _upload(picture), _verdict)] if picture else []
+    wanted += [Request("audio", "/v1/audio", _upload(recording), _verdict)] if recording else []
+    return wanted
+
+
+@asynccontextmanager
+async def light_load(address: str, wanted: list[Request], pause_seconds: float = 0.02) -> AsyncIterator[Record]:
+    """Send each request again as soon as it was answered and a pause is over, for as long as the block runs."""
+    record, stop = Record(), asyncio.Event()
+    limits = httpx.Limits(keepalive_expiry=30)
+    async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT_SECONDS, limits=limits) as client:
+        known = {one.kind: await _reference(client, one) for one in wanted}
+        senders = [asyncio.create_task(_send(client, one, known, record, (stop, pause_seconds))) for one in wanted]
+        try:
+            yield record
+        finally:
+            stop.set()
+            await asyncio.gather(*senders)
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Wait until something is true; a bound that a slow machine keeps."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if await result if asyncio.iscoroutine(result) else result:
+            return
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        await asyncio.sleep(0.1)
+
+
+async def _send(
+    client: httpx.AsyncClient, wanted: Request, known: dict[str, Any], record: Record, until: tuple[asyncio.Event, float]
+) -> None:
+    stop, pause = until
+    while not stop.is_set():
+        record.answers.append(await _ask(client, wanted, known[wanted.kind]))
+        await asyncio.sleep(pause)
+
+
+async def _ask(client: httpx.AsyncClient, wanted: Request, known: Any) -> Answer:
+    began = time.monotonic()
+    try:
+        response = await client.post(wanted.route, **wanted.make())
+    except httpx.TransportError as error:
+        return Answer(wanted.kind, began, time.monotonic() - began, type(error).__name__, False, False)
+    seconds, body = time.monotonic() - began, response.json()
+    if response.status_code != httpx.codes.OK:
+        return Answer(wanted.kind, began, seconds, body["code"], False, "retry-after" in response.headers)
+    return Answer(wanted.kind, began, seconds, "", wanted.essence(body) == known, False)
+
+
+async def _reference(client: httpx.AsyncClient, wanted: Request) -> Any:
+    response = await client.post(wanted.route, **wanted.make())
+    response.raise_for_status()
+    return wanted.essence(response.json())
+
+
+def _verdict(body: dict[str, Any]) -> Any:
+    return body["sentiment"]["label"], {name: round(p, 3) for name, p in body["sentiment"]["probabilities"].items()}
+
+
+def _json(text: str) -> Callable[[], dict[str, Any]]:
+    return lambda: {"json": {"text": text}}
+
+
+def _upload(file: Path) -> Callable[[], dict[str, Any]]:
+    content, numbers = file.read_bytes(), itertools.count()
+    return lambda: {"files": {"file": (f"{next(numbers)}{file.suffix}", content)}}
+
+
+def summary(record: Record) -> Iterator[str]:
+    """One line a kind of request: how many came back how, and how long the slowest took."""
+    for kind in sorted({one.kind for one in record.answers}):
+        ours = sorted(one.seconds for one in record.answers if one.kind == kind)
+        counts = ", ".join(f"{count} {code or 'answered'}" for code, count in record.codes(kind).items())
+        yield f"{kind:36} {counts}; p95 {1000 * ours[int(0.95 * len(ours))]:.0f} ms, slowest {1000 * ours[-1]:.0f} ms"
