@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import database_url, postgres  # noqa: F401  (fixtures)
 from tests.serving import RunningService, running_service
 
 CHECKOUT = Path(__file__).parents[1]

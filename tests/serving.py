@@ -91,6 +91,7 @@ def _environment(folder: Path, port: int, settings: dict[str, object]) -> dict[s
         "BENTOML_DO_NOT_TRACK": "True",
         "PORT": str(port),
         "SENTIMENT_TEMP_FOLDER": str(folder / "uploads"),
+        "SENTIMENT_STATE_FOLDER": str(folder / "state"),
     }
     return {**plain, **own, **{f"SENTIMENT_{name.upper()}": str(value) for name, value in settings.items()}}
 

@@ -1,1 +1,1 @@
-"""Analyses that somebody asked to keep."""
+"""Analyses that their callers asked to be kept: stored, found, exported and removed again."""
