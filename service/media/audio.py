@@ -39,6 +39,10 @@ class Sound:
         """How far the sound reaches."""
         return (self._sent + self._gathered) / SAMPLE_RATE
 
+    def begin_at(self, seconds: float) -> None:
+        """The first frame that will be added is heard at this time, not at 0."""
+        self._sent = max(0, round(seconds * SAMPLE_RATE))
+
     def add(self, frame: av.AudioFrame) -> Iterator[tuple[float, NDArray[np.float32]]]:
         """Take one frame in; yields the chunks that are full as (start in seconds, samples)."""
         yield from self._flush_on_change(frame)
@@ -56,7 +60,7 @@ class Sound:
         setup = (frame.sample_rate, frame.layout.name, frame.format.name)
         if setup != self._setup:
             yield from self._drain()
-            self._setup, self._resampler = setup, _resampler(frame)
+            self._setup, self._resampler = setup, resampler(frame)
 
     def _drain(self) -> Iterator[tuple[float, NDArray[np.float32]]]:
         yield from self._resample(None)
@@ -64,16 +68,9 @@ class Sound:
 
     def _resample(self, frame: av.AudioFrame | None) -> Iterator[tuple[float, NDArray[np.float32]]]:
         """Push one frame, or None for the end, and gather what comes out."""
-        if self._resampler is None:
-            return
-        self._resampler.push(frame)
-        while True:
-            try:
-                resampled = self._resampler.pull()
-            except (BlockingIOError, EOFError):
-                return
-            if isinstance(resampled, av.AudioFrame):
-                yield from self._append(_mono(resampled))
+        if self._resampler is not None:
+            for resampled in pull(self._resampler, frame):
+                yield from self._append(mono(resampled))
 
     def _fill_gap(self, frame: av.AudioFrame) -> Iterator[tuple[float, NDArray[np.float32]]]:
         """Silence up to where the frame says that it starts."""
@@ -101,7 +98,19 @@ class Sound:
         return start, samples
 
 
-def _resampler(frame: av.AudioFrame) -> Graph:
+def pull(graph: Graph, frame: av.AudioFrame | None) -> Iterator[av.AudioFrame]:
+    """Push one frame, or None for the end, through a resampler; what comes out of it."""
+    graph.push(frame)
+    while True:
+        try:
+            resampled = graph.pull()
+        except (BlockingIOError, EOFError):
+            return
+        if isinstance(resampled, av.AudioFrame):
+            yield resampled
+
+
+def resampler(frame: av.AudioFrame) -> Graph:
     """From frames like `frame` to planes of float32 at `SAMPLE_RATE`; as `av.AudioResampler`, but without threads."""
     graph = Graph()
     graph.threads = 1
@@ -117,7 +126,7 @@ def _resampler(frame: av.AudioFrame) -> Graph:
     return graph
 
 
-def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
+def mono(frame: av.AudioFrame) -> NDArray[np.float32]:
     """The mean of the channels (swresample's own mix would be louder by 3 dB than each)."""
     channels = frame.to_ndarray()
     return channels.mean(axis=0, dtype=np.float32)

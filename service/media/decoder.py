@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.media import DecodersBusy, MediaError, Undecodable, Unsupported
+from service.media import DecodersBusy, MediaError, Undecodable, Unsupported, wire
 from service.media.limits import MAX_PICTURE_SIDE, Limits
-from service.media.sandbox import Sandbox
+from service.media.sandbox import DecodingProcess, Sandbox
 from service.media.sniff import HEAD_BYTES, PICTURES, RECORDINGS, Format, sniff
 from service.media.stream import MediaStream, read_info
 
 OPERATIONS: Mapping[str, str] = MappingProxyType(
     {
         "picture": "service.media.image:read",
+        "pictures": "service.media.image:read_live",
         "recording": "service.media.recording:read",
         "check": "service.media.image:check",
     }
@@ -84,7 +87,11 @@ class Decoder:
         """
         with _opened(path) as file:
             format = _recognise(file, ("image",), PICTURES)
-            request = {"reader": format.reader, "max_pixels": self._limits.max_pixels}
+            request = {
+                "reader": format.reader,
+                "max_pixels": self._limits.max_pixels,
+                "longest_side": MAX_PICTURE_SIDE,
+            }
             async with self._picture_lane.place(), self._sandbox.run("picture", file, request) as process:
                 message = await process.receive(MAX_PICTURE_SIDE**2 * 3)
                 return _read_picture(message.header, message.payload, format)
@@ -99,8 +106,11 @@ class Decoder:
         max_seconds: float,
         frames_per_second: float,
         longest_side: int = 640,
+        start_seconds: float = 0.0,
     ) -> AsyncIterator[MediaStream]:
         """Open a recording and read it bit by bit; leaving the block ends its process, however far it came.
+
+        Nothing before `start_seconds` is needed; what comes of it all the same is the reader's to leave out.
 
         What the file lacks is said by `info`, not raised. Raises as `picture` does, on entry or while reading.
         """
@@ -114,15 +124,87 @@ class Decoder:
                 "max_pixels": self._limits.max_pixels,
                 "frames_per_second": frames_per_second,
                 "longest_side": longest_side,
+                "start_seconds": start_seconds,
             }
             async with self._recording_lane.place(), self._sandbox.run("recording", file, request) as process:
                 info = read_info((await process.receive()).header, format)
                 yield MediaStream(process, info, longest_side)
 
+    def live_pictures(self, longest_side: int = 640) -> LivePictures:
+        """What decodes one live sender's pictures; close it."""
+        return LivePictures(self._sandbox, self._picture_lane, self._limits, longest_side)
+
     async def _check(self) -> None:
         with _opened(Path(os.devnull)) as file:
             async with self._sandbox.run("check", file, {}) as process:
                 await process.receive(MAX_PICTURE_SIDE**2 * 3)
+
+
+class LivePictures:
+    """One live sender's pictures, decoded one after another in a process that no other sender shares.
+
+    It is forked for the first picture and again when it ended: forking for each costs 10 ms of processor time. Before
+    its processor time is used up it is renewed, so that a long session doesn't look like a hostile one.
+    """
+
+    def __init__(self, sandbox: Sandbox, lane: _Lane, limits: Limits, longest_side: int) -> None:
+        self._sandbox = sandbox
+        self._lane = lane
+        self._max_pixels = limits.max_pixels
+        self._renew_after_seconds = limits.cpu_seconds / 2
+        self._longest_side = longest_side
+        self._busy_seconds = 0.0
+        self._open: tuple[AsyncExitStack, DecodingProcess, socket.socket] | None = None
+
+    async def decode(self, data: bytes) -> Picture:
+        """Decode one JPEG or WebP picture, scaled to at most the longest side. One at a time.
+
+        Raises `Unsupported`, `Undecodable`, `TooLarge` or `DecodersBusy`; the next picture may be good.
+        """
+        format = sniff(data[:HEAD_BYTES])
+        if format.reader not in wire.LIVE_READERS:
+            raise Unsupported(f"The picture looks like {format.name}; a stream takes JPEG and WebP.")
+        async with self._lane.place():
+            process, pipe = await self._process()
+            started = time.monotonic()
+            try:
+                message = await self._ask(process, pipe, wire.LIVE_READERS.index(format.reader), data)
+            except BaseException:  # what it would answer next belongs to this picture
+                await self.close()
+                raise
+            self._busy_seconds += time.monotonic() - started
+        if message.header.get("type") == "refused":
+            raise wire.read_error(message.header)
+        return _read_picture(message.header, message.payload, format)
+
+    async def close(self) -> None:
+        """End the process."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened[0].aclose()
+
+    async def _process(self) -> tuple[DecodingProcess, socket.socket]:
+        if self._busy_seconds > self._renew_after_seconds:
+            await self.close()
+        if self._open is None:
+            self._open, self._busy_seconds = await self._start(), 0.0
+        return self._open[1:]
+
+    async def _start(self) -> tuple[AsyncExitStack, DecodingProcess, socket.socket]:
+        async with AsyncExitStack() as stack:
+            ours, theirs = socket.socketpair()
+            stack.callback(ours.close)
+            ours.setblocking(False)
+            request = {"max_pixels": self._max_pixels, "longest_side": self._longest_side}
+            with theirs:
+                process = await stack.enter_async_context(self._sandbox.run("pictures", theirs.fileno(), request))
+            return stack.pop_all(), process, ours
+
+    async def _ask(self, process: DecodingProcess, pipe: socket.socket, reader: int, data: bytes) -> wire.Message:
+        loop = asyncio.get_running_loop()
+        with suppress(ConnectionError):  # it has ended; why, `receive` says
+            await loop.sock_sendall(pipe, wire.LIVE_HEADER.pack(reader, len(data)) + data)
+        return await process.receive(self._longest_side**2 * 3)
 
 
 class _Lane:

@@ -22,7 +22,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from service.media import TooLarge, Undecodable
+from service.media import MediaError, TooLarge, Undecodable, wire
 from service.media.limits import MAX_PICTURE_SIDE
 from service.media.nursery import Send
 
@@ -59,7 +59,7 @@ _LYING = (5, 6, 7, 8)
 
 
 def read(file: BinaryIO, request: Mapping[str, Any], send: Send) -> None:
-    """The operation `picture`: `request` has `reader` (Pillow's name of the format) and `max_pixels`.
+    """The operation `picture`: `request` has `reader` (Pillow's name of the format), `max_pixels` and `longest_side`.
 
     Sends one message `picture` with `width` and `height` of the upright picture, `shape` of the pixels in the payload,
     `frames` and `truncated`.
@@ -69,22 +69,44 @@ def read(file: BinaryIO, request: Mapping[str, Any], send: Send) -> None:
     image, truncated = _load(image, file, request)
     # Not before loading: PNG may carry its EXIF behind the pixels.
     orientation = _orientation(image)
-    pixels = upright_rgb(image, orientation)
+    pixels = upright_rgb(image, orientation, request["longest_side"])
     width, height = reversed(stored_size) if orientation in _LYING else stored_size
     header = {"type": "picture", "width": width, "height": height, "frames": frames, "truncated": truncated}
     send(header | {"shape": pixels.shape}, pixels.data)
+
+
+def read_live(file: BinaryIO, request: Mapping[str, Any], send: Send) -> None:
+    """The operation `pictures`: one sender's pictures, one after another, until the sender closes `file`, a socket.
+
+    Each comes behind `wire.LIVE_HEADER`: its reader's place in `wire.LIVE_READERS`, and its length. Sends for each what
+    `read` sends, or a message `refused` with the error; then the next may come.
+    """
+    while header := file.read(wire.LIVE_HEADER.size):
+        place, length = wire.LIVE_HEADER.unpack(header)
+        picture = io.BytesIO(file.read(length))
+        try:
+            read(picture, {**request, "reader": wire.LIVE_READERS[place]}, send)
+        except BrokenPipeError:
+            return
+        except MemoryError:
+            raise
+        except MediaError as error:
+            send({**wire.describe_error(error), "type": "refused"})
+        except Exception:  # decoders raise anything at all on damaged pictures
+            error = Undecodable("The picture cannot be decoded: it is damaged, or not what it says it is.")
+            send({**wire.describe_error(error), "type": "refused"})
 
 
 def check(file: BinaryIO, request: Mapping[str, Any], send: Send) -> None:
     """The operation `check`, which shows that decoding works: a tiny picture is made and read as any other."""
     sample = io.BytesIO()
     Image.new("RGB", (8, 8), (200, 100, 50)).save(sample, "PNG")
-    read(sample, {"reader": "PNG", "max_pixels": 64}, send)
+    read(sample, {"reader": "PNG", "max_pixels": 64, "longest_side": MAX_PICTURE_SIDE}, send)
 
 
-def upright_rgb(image: Image.Image, orientation: int = 1) -> NDArray[np.uint8]:
-    """A loaded picture as (height, width, 3), at most `MAX_PICTURE_SIDE` long, turned, with alpha laid over white."""
-    rgb = _shrunk(_as_rgb(image))
+def upright_rgb(image: Image.Image, orientation: int = 1, longest_side: int = MAX_PICTURE_SIDE) -> NDArray[np.uint8]:
+    """A loaded picture as (height, width, 3), at most `longest_side` long, turned, with alpha laid over white."""
+    rgb = _shrunk(_as_rgb(image, longest_side), longest_side)
     turn = _TURNS.get(orientation)
     return np.ascontiguousarray(rgb if turn is None else rgb.transpose(turn))
 
@@ -122,7 +144,7 @@ def _webp_size(file: BinaryIO) -> tuple[int, int]:
 def _load(image: Image.Image, file: BinaryIO, request: Mapping[str, Any]) -> tuple[Image.Image, bool]:
     """Decode; of a file that ends early, the part that is there. The flag says so."""
     try:
-        _draft(image)
+        _draft(image, request["longest_side"])
         image.load()
     except OSError:
         return _load_part(file, request), True
@@ -130,10 +152,13 @@ def _load(image: Image.Image, file: BinaryIO, request: Mapping[str, Any]) -> tup
 
 
 def _load_part(file: BinaryIO, request: Mapping[str, Any]) -> Image.Image:
-    ImageFile.LOAD_TRUNCATED_IMAGES = True  # This process reads no other file.
-    image = _open(file, request["reader"], request["max_pixels"])
-    _draft(image)
-    image.load()
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        image = _open(file, request["reader"], request["max_pixels"])
+        _draft(image, request["longest_side"])
+        image.load()
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False  # the next picture of a live sender is to say so itself
     if _is_blank(image):
         raise Undecodable("The picture ends before its first pixels; send the whole file.")
     return image
@@ -145,9 +170,9 @@ def _is_blank(image: Image.Image) -> bool:
     return bool((extrema[:, 0] == extrema[:, 1]).all())
 
 
-def _draft(image: Image.Image) -> None:
+def _draft(image: Image.Image, longest_side: int) -> None:
     """Let JPEG decode at a half, quarter or eighth of its size where that is still large enough."""
-    image.draft(None, (MAX_PICTURE_SIDE, MAX_PICTURE_SIDE))
+    image.draft(None, (longest_side, longest_side))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -158,19 +183,19 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
+def _shrunk(image: Image.Image, longest_side: int) -> Image.Image:
     longest = max(image.size)
-    if longest <= MAX_PICTURE_SIDE:
+    if longest <= longest_side:
         return image
-    width, height = (max(1, round(side * MAX_PICTURE_SIDE / longest)) for side in image.size)
+    width, height = (max(1, round(side * longest_side / longest)) for side in image.size)
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def _as_rgb(image: Image.Image, longest_side: int) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray(_SIXTEEN_TO_EIGHT_BITS[np.asarray(image)], "L").convert("RGB")
     if image.mode in ("I", "F"):
-        return _stretched(_shrunk(image)).convert("RGB")
+        return _stretched(_shrunk(image, longest_side)).convert("RGB")
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
     opaque = Image.new("RGBA", image.size, _WHITE)

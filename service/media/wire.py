@@ -18,6 +18,12 @@ from service.media import MediaError, TooLarge, Undecodable, Unsupported
 _LENGTHS = struct.Struct(">II")
 _MAX_HEADER_BYTES = 64 * 1024
 
+LIVE_READERS = ("JPEG", "WEBP")
+"""What a live sender's pictures may be: what every browser's canvas writes."""
+
+LIVE_HEADER = struct.Struct(">BI")
+"""Before each of them: its place in `LIVE_READERS`, and its length in bytes."""
+
 _ERROR_CODES: dict[str, type[MediaError]] = {
     "too_large": TooLarge,
     "undecodable": Undecodable,
