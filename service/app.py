@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 import bentoml
 from _bentoml_sdk import Service
 
+from service import server
+from service.access.configured import build_door, warn_if_open
 from service.api import application
 from service.api.edge import Edge
-from service.lifeline import die_with_parent
 from service.media.decoder import Decoder
 from service.media.limits import Limits
 from service.observability import logs, metrics
@@ -34,6 +36,9 @@ log = logging.getLogger("service.app")
 
 settings = load_settings()
 api = application.build(settings)
+door = build_door(settings)
+# uvicorn would believe whatever this machine's own processes forward; SENTIMENT_TRUSTED_PROXIES decides instead.
+os.environ["FORWARDED_ALLOW_IPS"] = ""
 
 
 class GatewayService(Service):
@@ -43,7 +48,9 @@ class GatewayService(Service):
         """What the server runs. Raises `UnexpectedBentoML`."""
         app: Starlette = super().to_asgi(is_main)  # type: ignore[assignment]
         drop_middlewares(app)
-        return Edge(application.routes(api), app, settings)
+        lifecycle = api.state.backend.lifecycle
+        server.install(lifecycle, settings, server.stop_gateway)
+        return Edge(application.routes(api), app, settings, lifecycle, door)
 
 
 @bentoml.service(
@@ -68,12 +75,14 @@ class Gateway:
     @bentoml.on_startup
     async def start(self) -> None:
         """Begin to load; until it is done, /readyz says so and requests get `not_ready`."""
-        die_with_parent()
+        server.say_present()
         logs.configure(settings.log_level)
+        warn_if_open(settings)
         metrics.build_info()
         api.state.backend.folder.open()
         self._starting = asyncio.create_task(self._start_tools())
         self._starting.add_done_callback(_tell_failure)
+        await server.replacement(self._starting)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:

@@ -99,4 +99,5 @@ def _policy(text: str) -> str:
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in _SCRIPT.findall(text)]
     scripts = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
     own = "style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'"
-    return f"default-src 'none'; {own}; script-src {scripts}"
+    shut = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; {own}; script-src {scripts}; {shut}"

@@ -10,20 +10,42 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import cast
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access.caller import caller_of
+from service.access.configured import origins
+from service.access.door import Door
+from service.access.rates import Budget
+from service.api.cors import Cors
 from service.api.problems import ProblemError, problem_of, problem_of_status
 from service.api.routes import Routes
+from service.api.sockets import Socket
+from service.lifecycle import Lifecycle
 from service.observability import logs, metrics
 from service.settings import Settings
 
 WATCH_AFTER_SECONDS = 0.1
 """A longer request is stopped when its client goes away; for a shorter one, watching costs more than it saves."""
+
+LAST_BODY_SECONDS = 2.0
+
+PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+"""Answered to the end, also while everything else is refused."""
+
+_ALWAYS = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_NOTHING_RUNS = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+"""On every answer but pages, which have a policy of their own."""
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+_OURS = frozenset({b"x-request-id", b"server-timing", *(name for name, _ in _ALWAYS)})
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _TOKEN = re.compile(r"[^a-z0-9_]")
@@ -34,37 +56,74 @@ log = logging.getLogger(__name__)
 class Edge:
     """The ASGI application that the server runs: our routes first, then BentoML's."""
 
-    def __init__(self, routes: Routes, rest: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        rest: ASGIApp,
+        settings: Settings,
+        lifecycle: Lifecycle | None = None,
+        door: Door | None = None,
+    ) -> None:
         self._routes = routes
         self._rest = rest
         self._settings = settings
+        self._lifecycle = lifecycle or Lifecycle()
+        self._door = door or Door()
+        allowed = origins(settings)
+        self._cors = Cors(self._serve, allowed) if allowed else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass on a WebSocket or the lifespan."""
-        if scope["type"] == "http":
-            endpoint, app = self._routes.find(scope)
-            exchange = Exchange(endpoint, self._settings, scope, receive, send)
-            await (exchange.run(app) if app else exchange.run_foreign(self._rest))
-        elif scope["type"] == "websocket":
-            _, app = self._routes.find(scope)
-            with metrics.connections.track_inprogress():
-                await (app or self._rest)(scope, receive, send)
-        else:
+        """Answer one request or WebSocket, or pass on the lifespan."""
+        if scope["type"] == "lifespan":
             await self._rest(scope, receive, send)
+            await self._door.close()
+            return
+        if self._door.behind_proxies:
+            self._door.believe(scope)
+        await (self._cors or self._serve)(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint, app = self._routes.find(scope)
+        if scope["type"] == "websocket":
+            socket = Socket(endpoint, scope, receive, send, door=self._door, request_id=request_id_of(scope))
+            await socket.run(app or self._rest)
+            return
+        exchange = Exchange(
+            endpoint, scope, receive, send, settings=self._settings, lifecycle=self._lifecycle, door=self._door
+        )
+        preflight = self._cors.preflight(scope) if self._cors else None
+        if preflight is not None:
+            await exchange.run(preflight, guarded=False)  # browsers send preflights without credentials
+        else:
+            await (exchange.run(app) if app else exchange.run_foreign(self._rest))
 
 
 class Exchange:
     """One request and its answer."""
 
-    def __init__(self, endpoint: str, settings: Settings, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        settings: Settings,
+        lifecycle: Lifecycle,
+        door: Door,
+    ) -> None:
         self._endpoint = endpoint
         self._settings = settings
+        self._lifecycle = lifecycle
+        self._door = door
+        self._budget: Budget | None = None
+        self._task: asyncio.Task[None] | None = None
         self._foreign = False
         self._scope = scope
         self._receive_message = receive
         self._send_message = send
         self._started = time.perf_counter()
-        self._request_id = _request_id(scope)
+        self._request_id = request_id_of(scope)
         self._bytes_in = 0
         self._bytes_out = 0
         self._status = 0
@@ -74,15 +133,25 @@ class Exchange:
         self._replaced: ProblemError | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    async def run(self, app: ASGIApp) -> None:
-        """Answer the request by `app`; whatever is raised inside becomes a Problem."""
+    async def run(self, app: ASGIApp, *, guarded: bool = True) -> None:
+        """Answer the request by `app`, if its caller may ask; whatever is raised inside becomes a Problem."""
+        self._lifecycle.enter(self)
         try:
+            if self._lifecycle.refuses:
+                await self._refuse()
+            if guarded and self._door.guarded:
+                self._budget = (await self._door.admit(self._scope, self._endpoint)).budget
             self._check_length()
             await self._answer(app)
         except Exception as error:
             await self._answer_problem(problem_of(error), error)
         finally:
+            self._lifecycle.exit(self)
             self._account()
+
+    def stop(self) -> None:
+        """Answer now that the service is shutting down; an answer that has begun is cut off."""
+        self._stop_with(_shutting_down("The service is shutting down and could not finish this; send it again."))
 
     async def run_foreign(self, app: ASGIApp) -> None:
         """The same for a framework's application, whose own error answers are replaced by Problems."""
@@ -94,8 +163,8 @@ class Exchange:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # the server itself leaves out the body of an answer to HEAD
         self._scope = scope
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._watch, task)
+        self._task = cast("asyncio.Task[None]", asyncio.current_task())
+        timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._watch)
         try:
             await app(scope, self._receive, self._send)
         except asyncio.CancelledError:
@@ -109,10 +178,10 @@ class Exchange:
         if self._replaced is not None:
             raise self._replaced
 
-    def _watch(self, task: asyncio.Task[None]) -> None:
-        self._watcher = asyncio.create_task(self._stop_in_time(task))
+    def _watch(self) -> None:
+        self._watcher = asyncio.create_task(self._stop_in_time())
 
-    async def _stop_in_time(self, task: asyncio.Task[None]) -> None:
+    async def _stop_in_time(self) -> None:
         """Cancel the work, once, when its client is gone or its time is up; what it holds it gives back on the way."""
         limit = self._settings.request_timeout_seconds
         try:
@@ -120,9 +189,25 @@ class Exchange:
             problem = ProblemError("cancelled", "The client went away before the answer was ready.")
         except (asyncio.TimeoutError, TimeoutError):
             problem = ProblemError("timed_out", f"The request took longer than {limit:g} s; send less at once.")
-        if not self._finished:
+        self._stop_with(problem)
+
+    def _stop_with(self, problem: ProblemError) -> None:
+        if self._task is not None and self._stopped is None and not self._finished:
             self._stopped = problem
-            task.cancel()
+            self._task.cancel()
+
+    async def _refuse(self) -> None:
+        """Take no new request, but let its body arrive: who is cut off while sending never reads the answer."""
+        if self._endpoint in PROBES:
+            return
+        with suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(self._arrived(), LAST_BODY_SECONDS)
+        raise _shutting_down("The service is shutting down and takes no new requests.")
+
+    async def _arrived(self) -> None:
+        message = await self._receive()
+        while message["type"] == "http.request" and message.get("more_body", False):
+            message = await self._receive()
 
     async def _client_left(self) -> None:
         while not self._read:  # whoever reads the body hears that the client left
@@ -164,12 +249,20 @@ class Exchange:
 
     def _start(self, message: Message) -> None:
         self._status = message["status"]
-        headers = MutableHeaders(raw=list(message.get("headers", ())))
-        headers["x-request-id"] = self._request_id
-        headers["cache-control"] = "no-store"
-        headers["x-content-type-options"] = "nosniff"
-        headers["server-timing"] = self._server_timing()
-        message["headers"] = headers.raw
+        given = [pair for pair in message.get("headers", ()) if pair[0] not in _OURS]
+        message["headers"] = [*given, *_ALWAYS, *self._own_headers(given)]
+
+    def _own_headers(self, given: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        yield b"x-request-id", self._request_id.encode()
+        yield b"server-timing", self._server_timing().encode()
+        if not any(name == _NOTHING_RUNS[0] for name, _ in given):
+            yield _NOTHING_RUNS
+        if self._scope.get("scheme") == "https":
+            yield _HTTPS_ONLY
+        if self._lifecycle.closes_connections and (b"connection", b"close") not in given:
+            yield b"connection", b"close"
+        if self._budget is not None:
+            yield from ((name.lower().encode(), value.encode()) for name, value in self._budget.headers().items())
 
     def _server_timing(self) -> str:
         steps: Mapping[str, float] = self._scope.get("timings") or {}
@@ -192,6 +285,7 @@ class Exchange:
     def _account(self) -> None:
         seconds = self._seconds()
         metrics.served(self._scope["method"], self._endpoint, self._status, seconds)
+        self._door.answered(self._scope, self._status)
         fields = {
             "method": self._scope["method"],
             "request_id": self._request_id,
@@ -199,13 +293,17 @@ class Exchange:
             "bytes_in": self._bytes_in,
             "bytes_out": self._bytes_out,
         }
-        logs.accessed(self._endpoint, self._status, fields)
+        logs.accessed(self._endpoint, self._status, caller_of(self._scope).tag, fields)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
     """The client's `X-Request-ID` if it is well-formed, else a new one."""
     given = Headers(scope=scope).get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+
+def _shutting_down(detail: str) -> ProblemError:
+    return ProblemError("shutting_down", detail, headers={"Connection": "close"})
 
 
 def _replacement(message: Message) -> ProblemError:

@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 
 from starlette.applications import Starlette
-from starlette.routing import Route, compile_path
+from starlette.routing import Route, WebSocketRoute, compile_path
 from starlette.types import ASGIApp, Scope
 
-UNMATCHED = "unmatched"
-"""The template of every path that nobody answers."""
+from service.access.policy import UNMATCHED
 
 FRAMEWORK_PATHS = ("/healthz", "/schema.json")
 """What BentoML answers itself on the same port."""
@@ -22,7 +21,7 @@ class Routes:
     def __init__(self, app: Starlette, hot: Mapping[tuple[str, str], ASGIApp]) -> None:
         self._app = app
         self._hot = dict(hot)
-        paths = [route.path for route in app.routes if isinstance(route, Route)]
+        paths = [route.path for route in app.routes if isinstance(route, (Route, WebSocketRoute))]
         self._fixed = {path for path in paths if "{" not in path}
         self._patterns = [(_pattern(path), path) for path in paths if "{" in path]
 

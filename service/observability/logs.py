@@ -42,11 +42,16 @@ def configure(level: str) -> None:
     logger.propagate = False
 
 
-def accessed(endpoint: str, status: int, fields: dict[str, Any]) -> None:
-    """Write one line about an answered request."""
+def accessed(endpoint: str, status: int, caller: str, fields: dict[str, Any]) -> None:
+    """Write one line about an answered request or a WebSocket that ended.
+
+    Of the caller it has the key's id or a digest of the token's subject; of the path its template alone. Bodies, query
+    values, headers and addresses are in no line.
+    """
     level = logging.DEBUG if endpoint in QUIET and status in (200, 503) else logging.INFO
     if _access.isEnabledFor(level):
-        _access.log(level, "request", extra={"fields": {"endpoint": endpoint, "status": status, **fields}})
+        known = {"caller": caller} if caller else {}
+        _access.log(level, "request", extra={"fields": {"endpoint": endpoint, "status": status, **known, **fields}})
 
 
 def _rfc3339(seconds: float) -> str:
