@@ -39,6 +39,10 @@ class Settings(BaseSettings):
         default="info", validation_alias=_plain("LOG_LEVEL"), description="Least severe log line that is written."
     )
     environment: str = Field(default="development", description="Named in /health.")
+    use: Literal["general", "workplace", "education", "medical_or_safety"] = Field(
+        default="general",
+        description="Declared use (EU AI Act, Art. 5(1)(f)): at work and in education faces and voices are refused.",
+    )
     temp_folder: Path = Field(
         default=Path(tempfile.gettempdir()) / "multimodal-sentiment",
         description="Private folder of uploads while they are answered; wiped at start.",
@@ -222,12 +226,13 @@ def describe() -> str:
     """One line a setting: environment variable, value, meaning."""
     settings = load_settings()
     return "\n".join(
-        f"{_variable(name):38} {getattr(settings, name)!s:28} {field.description}"
+        f"{variable(name):38} {getattr(settings, name)!s:28} {field.description}"
         for name, field in Settings.model_fields.items()
     )
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"SENTIMENT_{name.upper()}"
 

@@ -16,7 +16,7 @@ _TABLE: tuple[tuple[str, Need], ...] = (
     ("/v1/history", "history"),
     ("/v1/", "analyze"),
     ("/schema.json", "analyze"),  # BentoML's own description of the service
-    ("/problems/", "open"),
+    ("/problems", "open"),
     ("/docs", "open"),
     ("/openapi.json", "open"),
     ("/livez", "open"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.access import use
 from service.api.backend import Backend, backend_of
 from service.api.documented import (
     ANSWER_PROBLEMS,
@@ -32,7 +34,7 @@ MAX_BYTES_OF_A_CHARACTER = 4
 router = routes_about("analyse")
 
 _FILE = FormRules(files=("file",))
-_PROBLEMS = problem_responses(*FILE_PROBLEMS, *ANSWER_PROBLEMS)
+_PROBLEMS = problem_responses("use_restricted", *FILE_PROBLEMS, *ANSWER_PROBLEMS)
 
 
 def _documented(description: str, *, text: bool = False) -> dict:
@@ -76,7 +78,7 @@ async def post_video(request: Request) -> Response:
 @router.post(
     "/v1/analyze",
     response_model=Analysis,
-    responses=problem_responses("too_long", *FILE_PROBLEMS, *ANSWER_PROBLEMS),
+    responses=problem_responses("use_restricted", "too_long", *FILE_PROBLEMS, *ANSWER_PROBLEMS),
     openapi_extra=_documented("Any of a text, a recording, a picture and a video, at least one.", text=True),
 )
 async def post_analyze(request: Request) -> Response:
@@ -105,7 +107,12 @@ def _inputs(files: Mapping[str, Path], text: str | None = None) -> Inputs:
     return Inputs(text=text, audio=files.get("audio"), image=files.get("image"), video=files.get("video"))
 
 
+def _given(inputs: Inputs) -> list[str]:
+    return [field.name for field in fields(inputs) if getattr(inputs, field.name) is not None]
+
+
 async def _answer(request: Request, backend: Backend, inputs: Inputs, form: Form) -> Response:
+    use.check(_given(inputs), backend.settings.use)
     options = options_from_form(form.options, request.query_params)
     tools = backend.require_tools()
     try:

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.registry import ModelEntry, load_registry
+from service.access import use
 from service.api.backend import backend_of
 from service.api.documented import ETAG_HEADER, NOT_MODIFIED, problem_responses, routes_about
-from service.api.schemas import ModelList, ModelView
+from service.api.schemas import ModelList, ModelView, UseView
 from service.runners import ModelInfo
 
 router = routes_about("models")
@@ -24,10 +25,16 @@ router = routes_about("models")
     responses={200: {"headers": ETAG_HEADER}, 304: NOT_MODIFIED, **problem_responses("internal")},
 )
 async def get_models(request: Request) -> Response:
-    """Every model: what it is, what it scored, and its licence."""
-    tools = backend_of(request).tools
-    views = model_views(load_registry(), tools.models.info if tools else {})
-    return with_etag(request, orjson.dumps({"models": views}), "application/json")
+    """Every model: what it is, what it scored, and its licence; and the use that the operator declared."""
+    backend = backend_of(request)
+    views = model_views(load_registry(), backend.tools.models.info if backend.tools else {})
+    answer = {"models": views, "use": declared_use(backend.settings.use)}
+    return with_etag(request, orjson.dumps(answer), "application/json")
+
+
+def declared_use(declared: use.Use) -> UseView:
+    """What the operator declared, and what is not judged therefore."""
+    return UseView(name=declared, restricted=use.restricted(declared), reason=use.reason(declared))
 
 
 def model_views(entries: Mapping[str, ModelEntry], served: Mapping[str, ModelInfo]) -> list[ModelView]:

@@ -14,6 +14,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from service import media, runners
 from service.access import refusals
+from service.access.use import UseRestricted
 from service.pipelines import LanguageUnsupported
 
 MEDIA_TYPE = "application/problem+json"
@@ -92,8 +93,9 @@ _KINDS = (
         "use_restricted",
         403,
         "Not allowed for this use",
-        "The operator declared a use in which inferring emotion from face or voice is prohibited (EU AI Act, Art. 5).",
-        "Send text, which stays available, or nothing of that kind here.",
+        "The operator declared a use, at work or in education, in which inferring emotions from faces or voices is "
+        "prohibited (Regulation (EU) 2024/1689, the AI Act, Article 5(1)(f)).",
+        "Send text, which stays available; a transcript is text too.",
     ),
     ProblemKind(
         "not_found",
@@ -164,6 +166,13 @@ _KINDS = (
         "No model speaks this language",
         "None of the models for what was sent knows the language in `language`.",
         "Use a language that `detail` lists, or leave `language` out for English.",
+    ),
+    ProblemKind(
+        "upgrade_required",
+        426,
+        "This route speaks WebSocket",
+        "The route was asked by plain HTTP.",
+        "Connect with a WebSocket client; /docs lists the messages.",
     ),
     ProblemKind(
         "rate_limited",
@@ -247,6 +256,7 @@ _BY_ERROR: Mapping[type[Exception], str] = MappingProxyType(
         refusals.ForeignOrigin: "forbidden",
         refusals.KeysUnreachable: "not_ready",
         refusals.RateLimited: "rate_limited",
+        UseRestricted: "use_restricted",
     }
 )
 

@@ -17,10 +17,12 @@ from starlette.responses import Response
 from typing_extensions import TypedDict, is_typeddict
 
 from service import pipelines
+from service.access import use
 from service.api import problems
 from service.api.problems import Problem
 from service.domain import analysis, fusion, sentiment, timeline
 from service.domain.analysis import Analysis
+from service.domain.labels import Modality
 from service.runners import State
 
 DOCUMENTED = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
@@ -133,10 +135,27 @@ class ModelView:
     """Whether this model answers requests now."""
 
 
+@dataclass(frozen=True)
+class UseView:
+    """The use that the operator declared, and what the law forbids in it."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    name: use.Use
+    restricted: tuple[Modality, ...]
+    """Modalities that are refused with `use_restricted`."""
+    reason: str | None
+    """One sentence about it, for people; null if nothing is restricted."""
+
+
 class ModelList(TypedDict):
     """Every model."""
 
+    __pydantic_config__ = DOCUMENTED_DICT  # type: ignore[misc]
+
     models: list[ModelView]
+    use: UseView
+    """What this service may be used for."""
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

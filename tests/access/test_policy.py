@@ -6,7 +6,18 @@ from service.access.policy import needed
 from service.api import application
 from service.settings import Settings
 
-OPEN = {"/", "/docs", "/docs.json", "/openapi.json", "/problems/{code}", "/livez", "/readyz", "/health", "/metrics"}
+OPEN = {
+    "/",
+    "/docs",
+    "/docs.json",
+    "/openapi.json",
+    "/problems",
+    "/problems/{code}",
+    "/livez",
+    "/readyz",
+    "/health",
+    "/metrics",
+}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from openapi_spec_validator import validate
 
+from service.api import application
 from service.api.problems import PROBLEMS
+from service.settings import Settings
 
 ANSWERS = {
     "invalid_input",
@@ -22,11 +24,13 @@ TEXTS = {"malformed_json", "too_large", "unsupported_media", "too_long"}
 
 ROUTES = {
     ("post", "/v1/text"): ANSWERS | TEXTS,
-    ("post", "/v1/audio"): ANSWERS | FILES,
-    ("post", "/v1/image"): ANSWERS | FILES,
-    ("post", "/v1/video"): ANSWERS | FILES,
-    ("post", "/v1/analyze"): ANSWERS | FILES | {"too_long"},
+    ("post", "/v1/audio"): ANSWERS | FILES | {"use_restricted"},
+    ("post", "/v1/image"): ANSWERS | FILES | {"use_restricted"},
+    ("post", "/v1/video"): ANSWERS | FILES | {"use_restricted"},
+    ("post", "/v1/analyze"): ANSWERS | FILES | {"use_restricted", "too_long"},
+    ("get", "/v1/stream"): {"upgrade_required", "overloaded", "not_ready", "shutting_down"},
     ("get", "/v1/models"): {"internal"},
+    ("get", "/problems"): set(),
     ("get", "/problems/{code}"): {"not_found"},
     ("get", "/health"): set(),
     ("get", "/livez"): set(),
@@ -90,9 +94,32 @@ def test_the_routes_are_those_of_the_contract(document):
 def test_each_route_lists_its_problems(document, route):
     operation = operations(document)[route]
     answers = [answer for answer in operation["responses"].values() if "content" in answer]
-    assert {code for answer in answers for code in _codes(answer)} == ROUTES[route]
+    assert {code for answer in answers for code in _codes(answer)} == ROUTES[route] | _refusals(route[1])
     for status, answer in operation["responses"].items():
         assert {PROBLEMS[code].status for code in _codes(answer)} <= {int(status)}
+
+
+def _refusals(path: str) -> set[str]:
+    """What access control adds: nothing to probes, limits to pages and models, credentials to the rest."""
+    if path in ("/livez", "/readyz", "/health", "/metrics"):
+        return set()
+    scoped = path.startswith("/v1/") and not path.startswith("/v1/models")
+    return {"rate_limited"} | ({"unauthenticated", "forbidden"} if scoped else set())
+
+
+def test_while_access_control_is_off_the_document_asks_for_no_credentials(document):
+    assert "securitySchemes" not in document["components"]
+    assert not any("security" in operation for operation in operations(document).values())
+
+
+def test_with_access_control_the_document_says_what_each_route_needs(tmp_path):
+    settings = Settings(auth="api_key", api_keys_file=tmp_path / "keys.json", protect_metrics=True)
+    document = application.build(settings).openapi()
+    validate(document)
+    found = operations(document)
+    assert found["post", "/v1/text"]["security"] == [{"bearer": ["analyze"]}, {"api_key": ["analyze"]}]
+    assert found["get", "/metrics"]["security"] == [{"bearer": ["admin"]}, {"api_key": ["admin"]}]
+    assert "security" not in found["get", "/v1/models"]
 
 
 def _codes(answer: dict) -> set[str]:
