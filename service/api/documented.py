@@ -10,9 +10,11 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
+from service.access.policy import UNCOUNTED, needed
 from service.api import schemas  # noqa: F401  (it is what gives the options' fields their descriptions)
 from service.api.problems import MEDIA_TYPE, PROBLEMS, FieldError, ProblemError
 from service.pipelines import Options
+from service.settings import Settings
 
 FILE_PROBLEMS = ("malformed_multipart", "too_large", "unsupported_media", "undecodable")
 """What can be wrong with a form and the files in it."""
@@ -34,6 +36,15 @@ TEXT_PROBLEMS = ("malformed_json", "too_large", "unsupported_media", "too_long")
 ETAG_HEADER = {"ETag": {"description": "Digest of the answer.", "schema": {"type": "string"}}}
 NOT_MODIFIED = {"description": "Not changed since the `ETag` in `If-None-Match`."}
 
+_RATE_HEADERS = {
+    f"RateLimit-{name}": {"description": description, "schema": {"type": kind}}
+    for name, description, kind in (
+        ("Limit", "Requests that a window holds.", "integer"),
+        ("Remaining", "Requests that are left in it.", "integer"),
+        ("Reset", "Seconds until it has room for one more.", "integer"),
+        ("Policy", "The limit, and the window's seconds as `w`.", "string"),
+    )
+}
 _PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 _EXAMPLE_ID = "6f9619ff8b86d011b42d00c04fc964ff"
 
@@ -54,6 +65,20 @@ def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     for code in codes:
         by_status[PROBLEMS[code].status].append(code)
     return {status: _problem_response(found) for status, found in sorted(by_status.items())}
+
+
+def document_access(document: dict[str, Any], settings: Settings) -> None:
+    """Say of each operation whom it is for, and what whoever else comes or comes too often is answered."""
+    for path, item in document["paths"].items():
+        need = needed(path, settings.protect_metrics)
+        codes = () if need == "open" else ("unauthenticated", "forbidden")
+        codes += () if path in UNCOUNTED else ("rate_limited",)
+        for operation in item.values():
+            _add_problems(operation["responses"], codes)
+            if need != "open" and settings.auth != "off":
+                operation["security"] = [{name: [need]} for name in _security_schemes(settings)]
+    if settings.auth != "off":
+        document["components"]["securitySchemes"] = _security_schemes(settings)
 
 
 def option_parameters() -> list[dict[str, Any]]:
@@ -126,6 +151,22 @@ def option_properties() -> dict[str, dict[str, Any]]:
     }
 
 
+def _security_schemes(settings: Settings) -> dict[str, Any]:
+    kinds = {"api_key": "An API key.", "jwt": "A JSON Web Token.", "both": "An API key or a JSON Web Token."}
+    bearer = {"type": "http", "scheme": "bearer", "description": kinds.get(settings.auth, "")}
+    if settings.auth == "jwt":
+        return {"bearer": bearer}
+    return {"bearer": bearer, "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+
+
+def _add_problems(responses: dict[str, Any], codes: tuple[str, ...]) -> None:
+    """Add problems to what a route may answer, those of a status that it has already included."""
+    for code in codes:
+        status = str(PROBLEMS[code].status)
+        listed = responses.get(status, {}).get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+        responses[status] = _problem_response([code, *(other for other in listed if other != code)])
+
+
 def _problem_response(codes: list[str]) -> dict[str, Any]:
     kinds = [PROBLEMS[code] for code in codes]
     content: dict[str, Any] = {
@@ -139,6 +180,10 @@ def _problem_response(codes: list[str]) -> dict[str, Any]:
     if any(kind.retry_after_seconds for kind in kinds):
         header = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer"}}
         response["headers"] = {"Retry-After": header}
+    if "rate_limited" in codes:
+        response["headers"] |= _RATE_HEADERS
+    if "unauthenticated" in codes:
+        response["headers"] = {"WWW-Authenticate": {"description": "What to send.", "schema": {"type": "string"}}}
     return response
 
 
