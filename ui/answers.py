@@ -266,9 +266,40 @@ class Health:
     dependencies: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class JobProgress:
+    """So much of a total, in the job's unit (`seconds`, `rows`, `files`); `fraction` is in [0, 1]."""
+
+    fraction: float = 0.0
+    done: float = 0.0
+    total: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that outlives its request. `problem` is the Problem of a job that failed, as it came."""
+
+    id: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    kind: str = ""
+    progress: JobProgress = field(default_factory=JobProgress)
+    created: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    expires: str | None = None
+    problem: Mapping[str, Any] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it will never change again."""
+        return self.state in ("done", "failed", "cancelled")
+
+
 _ANALYSIS = TypeAdapter(Analysis)
 _MODELS = TypeAdapter(tuple[Model, ...])
 _HEALTH = TypeAdapter(Health)
+_JOB = TypeAdapter(Job)
 
 
 def analysis(body: Mapping[str, Any]) -> Analysis:
@@ -284,3 +315,8 @@ def models(body: object) -> tuple[Model, ...]:
 def health(body: object) -> Health:
     """Raises `pydantic.ValidationError` if this is not a report of health."""
     return _HEALTH.validate_python(body)
+
+
+def job(body: object) -> Job:
+    """Raises `pydantic.ValidationError` if this is not a job."""
+    return _JOB.validate_python(body)

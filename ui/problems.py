@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 
@@ -11,7 +13,12 @@ class ServiceError(Exception):
 
 
 class Unreachable(ServiceError):
-    """Nothing answers at the address."""
+    """Nothing answers at the address, or the connection broke off."""
+
+    def __init__(self, sentence: str, *, sent: bool = False) -> None:
+        """`sent`: the service may have got (a part of) the request."""
+        super().__init__(sentence)
+        self.sent = sent
 
 
 class TookTooLong(ServiceError):
@@ -20,6 +27,14 @@ class TookTooLong(ServiceError):
 
 class UnexpectedAnswer(ServiceError):
     """Something answered that is not the service, or not a version that this client understands."""
+
+
+class UnsafeAddress(ServiceError):
+    """A key would cross a network in the open, or the address is none."""
+
+
+class JobCancelled(ServiceError):
+    """The job was called off; there is no result."""
 
 
 class Problem(ServiceError):
@@ -55,5 +70,18 @@ def from_body(body: Mapping[str, Any], status: int, retry_after: str | None = No
         title=str(body.get("title", "")),
         request_id=body.get("request_id"),
         errors=tuple(body.get("errors") or ()),
-        retry_after_seconds=float(retry_after) if retry_after and retry_after.isdecimal() else None,
+        retry_after_seconds=_seconds(retry_after),
     )
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """`Retry-After` (RFC 9110, section 10.2.3) is a number of seconds or a date."""
+    if not retry_after:
+        return None
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())

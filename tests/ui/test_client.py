@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving import free_port
 from tests.ui.conftest import StandIn
-from ui.client import AsyncClient, Client, Problem, TookTooLong, UnexpectedAnswer, Unreachable
+from ui.client import NO_RETRIES, AsyncClient, Client, Problem, TookTooLong, UnexpectedAnswer, Unreachable
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def recording(tmp_path: Path) -> Path:
 
 
 def answering(response: httpx.Response) -> Client:
-    return Client(transport=httpx.MockTransport(lambda _: response))
+    return Client(transport=httpx.MockTransport(lambda _: response), retries=NO_RETRIES)
 
 
 def test_a_text_is_answered_with_a_typed_verdict(stand_in: StandIn) -> None:
@@ -103,7 +103,7 @@ async def test_the_asynchronous_client_raises_the_same_problem(stand_in: StandIn
 
 
 def test_a_problem_carries_the_services_own_words(stand_in: StandIn) -> None:
-    with Client(stand_in.address) as client, pytest.raises(Problem) as caught:
+    with Client(stand_in.address, retries=NO_RETRIES) as client, pytest.raises(Problem) as caught:
         client.text("too many")
     problem = caught.value
     assert str(problem) == problem.detail == "Wait a little."
@@ -126,7 +126,10 @@ def test_a_health_that_is_a_problem_is_raised() -> None:
 
 def test_an_address_where_nobody_listens_is_said_plainly() -> None:
     address = f"http://127.0.0.1:{free_port()}"
-    with Client(address) as client, pytest.raises(Unreachable, match=f"{address}.* is not reachable"):
+    with (
+        Client(address, retries=NO_RETRIES) as client,
+        pytest.raises(Unreachable, match=f"{address}.* is not reachable"),
+    ):
         client.text("Hello")
 
 
@@ -143,7 +146,10 @@ def test_a_connection_that_breaks_off_is_said_plainly() -> None:
     def broken(request: httpx.Request) -> httpx.Response:
         raise httpx.RemoteProtocolError("gone", request=request)
 
-    with Client(transport=httpx.MockTransport(broken)) as client, pytest.raises(Unreachable, match="broke off"):
+    with (
+        Client(transport=httpx.MockTransport(broken), retries=NO_RETRIES) as client,
+        pytest.raises(Unreachable, match="broke off"),
+    ):
         client.text("Hello")
 
 

@@ -38,7 +38,13 @@ def build(desk: Desk) -> None:
         words = text if (text or "").strip() else None
         if not files and words is None:
             raise NothingGiven("There is nothing yet: give a text, a recording, a picture or a video.")
-        return await desk.client.analyze(text=words, **files, **options(sure, transcribe=heard))
+        return await desk.client.analyze(
+            text=words,
+            audio=files.get("audio"),
+            image=files.get("image"),
+            video=files.get("video"),
+            **options(sure, transcribe=heard),
+        )
 
     def shown(_text: str, _audio: Payload, image: Payload, video: Payload, *_: Any) -> str | None:
         path = desk.uploads.path(image) if not video else None
