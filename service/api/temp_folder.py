@@ -26,6 +26,7 @@ class TempFolder:
 
     def open(self) -> None:
         """Make the folder, empty and readable by this user alone. Raises `UnsafeFolder`."""
+        self.path = self._root / str(os.getpid())  # not the process that imported this, but the one it was forked to
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(self._root)
         for left in self._root.iterdir():
