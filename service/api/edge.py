@@ -86,7 +86,7 @@ class Edge:
         endpoint, app = self._routes.find(scope)
         if scope["type"] == "websocket":
             socket = Socket(endpoint, scope, receive, send, door=self._door, request_id=request_id_of(scope))
-            await socket.run(app or self._rest)
+            await socket.run(app or _no_socket)
             return
         exchange = Exchange(
             endpoint, scope, receive, send, settings=self._settings, lifecycle=self._lifecycle, door=self._door
@@ -96,6 +96,10 @@ class Edge:
             await exchange.run(preflight, guarded=False)  # browsers send preflights without credentials
         else:
             await (exchange.run(app) if app else exchange.run_foreign(self._rest))
+
+
+async def _no_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ProblemError("not_found", "No WebSocket has this address; /v1/stream has one.")
 
 
 class Exchange:

@@ -22,12 +22,15 @@ class Routes:
         self._app = app
         self._hot = dict(hot)
         paths = [route.path for route in app.routes if isinstance(route, (Route, WebSocketRoute))]
+        self._sockets = {route.path for route in app.routes if isinstance(route, WebSocketRoute)}
         self._fixed = {path for path in paths if "{" not in path}
         self._patterns = [(_pattern(path), path) for path in paths if "{" in path]
 
     def find(self, scope: Scope) -> tuple[str, ASGIApp | None]:
         """The template of the scope's path, and the application that answers it; None if it is not ours."""
         path = scope["path"]
+        if scope.get("type") == "websocket" and path not in self._sockets:
+            return UNMATCHED, None
         hot = self._hot.get((scope.get("method", ""), path))
         if hot is not None:
             return path, hot
