@@ -99,9 +99,16 @@ Work = Callable[[Line], None]
 class Keeper:
     """Keeps one worker alive that does `work` with the listening sockets."""
 
-    def __init__(self, work: Work, listeners: Sequence[socket.socket], stop_seconds: float) -> None:
-        """Workers that were told to stop have `stop_seconds` before they are killed."""
+    def __init__(
+        self,
+        work: Work,
+        listeners: Sequence[socket.socket],
+        stop_seconds: float,
+        clean_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Workers that were told to stop have `stop_seconds` before they are killed; `clean_up` comes after each."""
         self._work = work
+        self._clean_up = clean_up
         self._listeners = listeners
         self._stop_seconds = stop_seconds + KILL_AFTER_SECONDS
         self._pid = os.getpid()
@@ -181,6 +188,7 @@ class Keeper:
             if worker is not None:
                 worker.line.close()
                 self._buried(worker, os.waitstatus_to_exitcode(status))
+                self._clean_up()
 
     def _buried(self, worker: _Worker, code: int) -> None:
         if self._stop_by is not None:

@@ -61,7 +61,7 @@ class KeptServer(uvicorn.Server):
             return
         logs.configure(self._settings.log_level)
         patience = self._settings.drain_delay_seconds + self._settings.graceful_seconds
-        Keeper(lambda line: self._work(line, sockets), sockets, patience).run()
+        Keeper(lambda line: self._work(line, sockets), sockets, patience, metrics.forget_the_dead).run()
         if not gateways().anybody():  # the last one turns off the light
             close(sockets)
         os._exit(0)

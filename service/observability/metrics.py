@@ -12,15 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE  # noqa: F401  (goes with `scrape`)
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from service import __version__
 from service.domain.analysis import Analysis
 from service.domain.labels import MODALITIES
 from service.domain.sentiment import Sentiment
+from service.observability import folding
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -49,6 +49,10 @@ _queue_depth = Gauge("queue_depth", "Items that wait for a model.", ("queue",), 
 _queue_seconds = Histogram("queue_wait_seconds", "Seconds that an item waited.", ("queue",), buckets=_SECONDS)
 _model_failures = Counter("model_failures_total", "Batches that a model did not answer.", ("model_type",))
 _decode_seconds = Histogram("media_decode_seconds", "Seconds spent decoding a file.", ("kind",), buckets=_SECONDS)
+_stream_seconds = Histogram(
+    "stream_latency_seconds", "Seconds from capture to a stream's result.", ("source",), buckets=_SECONDS
+)
+_stream_pictures = Counter("stream_pictures_total", "Pictures of streams.", ("outcome",))
 _rejected = Counter("media_rejected_total", "Files that were refused.", ("kind", "code"))
 _predictions = Counter("predictions_total", "Verdicts given.", ("modality", "label"))
 _abstentions = Counter("abstentions_total", "Fused verdicts withheld.", ("reason",))
@@ -57,7 +61,7 @@ _auth_failures = Counter("auth_failures_total", "Requests whose credentials were
 _rate_limited = Counter("rate_limited_total", "Requests refused since their client had asked too often.")
 _limits_failures = Counter("rate_limit_store_failures_total", "Times that Redis did not answer about rate limits.")
 _anomalies = Counter("client_anomalies_total", "Bursts of refusals of one kind to one client.", ("kind",))
-_build = Gauge("build_info", "Always 1; the label says which version runs.", ("version",), multiprocess_mode="max")
+_build = Gauge("build_info", "Always 1; the label says which version runs.", ("version",), multiprocess_mode="livemax")
 
 
 def build_info() -> None:
@@ -86,6 +90,18 @@ def predicted(analysis: Analysis) -> None:
 def decoded(kind: str, seconds: float) -> None:
     """Count one decoded file."""
     _child(_decode_seconds, kind).observe(seconds)
+
+
+def stream_answered(source: str, latency_seconds: float) -> None:
+    """Count one result of a stream, and how long after its capture it was ready."""
+    if source == "face":
+        stream_pictures("looked_at", 1)
+    _child(_stream_seconds, source).observe(latency_seconds)
+
+
+def stream_pictures(outcome: str, count: int) -> None:
+    """Count pictures of streams: `looked_at`, `dropped` for newer ones, or `refused`."""
+    _child(_stream_pictures, outcome).inc(count)
 
 
 def rejected(kind: str, code: str) -> None:
@@ -141,10 +157,17 @@ def scrape() -> bytes:
     folder = os.environ.get(MULTIPROCESS_FOLDER)
     if not folder:
         return generate_latest(REGISTRY)
-    _forget_dead_processes(Path(folder))
+    forget_the_dead()
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=folder)
-    return generate_latest(registry)
+    with folding.unfolded(Path(folder)):
+        return generate_latest(registry)
+
+
+def forget_the_dead() -> None:
+    """Keep what processes counted that are gone, and nothing else of them."""
+    if folder := os.environ.get(MULTIPROCESS_FOLDER):
+        folding.fold(Path(folder))
 
 
 def _count(modality: str, sentiment: Sentiment) -> None:
@@ -158,11 +181,3 @@ def _count(modality: str, sentiment: Sentiment) -> None:
 def _child(metric: Any, *labels: str) -> Any:
     """The series of a metric with these labels; kept, since looking it up costs more than counting."""
     return metric.labels(*labels)
-
-
-def _forget_dead_processes(folder: Path) -> None:
-    """A process that was killed leaves its live gauges behind; they would be summed for ever."""
-    for file in folder.glob("gauge_live*_*.db"):
-        pid = int(file.stem.rsplit("_", 1)[1])
-        if not psutil.pid_exists(pid):
-            mark_process_dead(pid, path=str(folder))
