@@ -11,16 +11,18 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
-from service.api import analyze, docs, models, system
+from service.api import analyze, docs, models, stream, system
 from service.api.backend import Backend
 from service.api.documented import (
     ANSWER_PROBLEMS,
     TEXT_PROBLEMS,
+    document_access,
     operation_id,
     option_parameters,
     problem_responses,
     text_body,
 )
+from service.api.messages import message_schemas
 from service.api.problems import PROBLEMS
 from service.api.routes import Routes
 from service.api.schemas import Results
@@ -59,6 +61,9 @@ class Application(FastAPI):
         schemas["Problem"]["properties"]["code"]["enum"] = list(PROBLEMS)
         # pydantic takes "defaults are required" from the dataclass around it, though a modality may be absent.
         del schemas["Modalities"]["required"]
+        document["paths"][stream.PATH]["get"]["description"] = stream.DESCRIPTION
+        document["components"]["schemas"] = message_schemas() | schemas
+        document_access(document, self.state.backend.settings)
         return document
 
 
@@ -88,7 +93,7 @@ def build(settings: Settings) -> Application:
             "parameters": option_parameters(),
         },
     )
-    for module in (analyze, models, system, docs):
+    for module in (analyze, stream, models, system, docs):
         # Not `include_router`: newer versions keep included routes out of `app.routes`, where paths are looked up.
         app.router.routes.extend(module.router.routes)
     return app
