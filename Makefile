@@ -46,6 +46,9 @@ test-torch: $(VENV)/.torch ## Tests of hub models and training; TORCH names the 
 bench: $(VENV)/.test ## Throughput, latency, memory; prints the README's table
 	$(BIN)/python -m tests.load.bench
 
+fuzz: $(VENV)/.test ## Fuzz the decoders for ten minutes, guided by their native code
+	$(BIN)/python -m tests.fuzz.decoders --minutes 10 --write docs/benchmarks/fuzz.md
+
 build: $(VENV)/.test ## Build the Bento
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
 
