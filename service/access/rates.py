@@ -81,8 +81,7 @@ class MemoryWindows(Storage, MovingWindowSupport):
         if len(self._times) > self._max_clients:
             self._times.popitem(last=False)
         now = self._clock()
-        while times and times[0] < now - expiry:
-            times.popleft()
+        _forget(times, now - expiry)
         if len(times) + amount > limit:
             return False
         times.extend([now] * amount)
@@ -91,7 +90,8 @@ class MemoryWindows(Storage, MovingWindowSupport):
     async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         """When the oldest request of the window came, and how many there are."""
         now = self._clock()
-        times = [at for at in self._times.get(key, ()) if at >= now - expiry]
+        times = self._times.get(key, deque())
+        _forget(times, now - expiry)
         return (times[0] if times else now), len(times)
 
     async def clear(self, key: str) -> None:
@@ -124,6 +124,11 @@ class MemoryWindows(Storage, MovingWindowSupport):
     async def get_expiry(self, key: str) -> float:
         """Fixed windows are not kept here."""
         raise NotImplementedError
+
+
+def _forget(times: deque[float], before: float) -> None:
+    while times and times[0] < before:
+        times.popleft()
 
 
 class Windows:
