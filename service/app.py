@@ -81,7 +81,6 @@ class Gateway:
         metrics.build_info()
         api.state.backend.folder.open()
         self._starting = asyncio.create_task(self._start_tools())
-        self._starting.add_done_callback(_tell_failure)
         await server.replacement(self._starting)
 
     @bentoml.on_shutdown
@@ -96,23 +95,33 @@ class Gateway:
         backend.folder.close()
 
     async def _start_tools(self) -> None:
-        models = connect(settings, self._proxies(), metrics.ModelMetrics())
-        decoder = Decoder(decoder_limits(settings))
-        await asyncio.gather(models.start(), decoder.start())
-        api.state.backend.tools = Tools(models, decoder, settings)
+        api.state.backend.tools = await self._started_tools()
+        api.state.backend.start_problem = None
         # What is alive now stays alive: let the collector never look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         log.info("ready")
 
+    async def _started_tools(self) -> Tools:
+        """Models and decoder, as soon as they can be started. In a successor raises what the first try raises."""
+        while True:
+            decoder = Decoder(decoder_limits(settings))
+            try:
+                models = connect(settings, self._proxies(), metrics.ModelMetrics())
+                await asyncio.gather(models.start(), decoder.start())
+                server.insist(models.problems)
+                return Tools(models, decoder, settings)
+            except Exception as error:  # a damaged registry, a missing tokenizer: whoever asks must hear of it
+                await decoder.close()
+                if server.is_successor():
+                    raise
+                api.state.backend.start_problem = f"The service cannot be started: {error}"
+                log.error("%s", api.state.backend.start_problem, exc_info=error)
+            await asyncio.sleep(settings.reload_seconds)
+
     def _proxies(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("text", "speech", "face", "transcript") if hasattr(self, name)}
-
-
-def _tell_failure(starting: asyncio.Task[None]) -> None:
-    if not starting.cancelled() and (error := starting.exception()) is not None:
-        log.critical("the models could not be loaded: %s", error, exc_info=error)
 
 
 def decoder_limits(settings: Settings) -> Limits:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal, Protocol
 
 Phase = Literal["running", "leaving", "stopping", "refusing"]
@@ -80,7 +80,7 @@ class Lifecycle:
         self.stop_rest()
         await _until(lambda: not self._busy, 1.0)
 
-    async def leave(self, connections: set[object], idle_seconds: float, busy_seconds: float) -> None:
+    async def leave(self, connections: Collection[object], idle_seconds: float, busy_seconds: float) -> None:
         """Come to an end beside a successor that takes what is new.
 
         An open connection may bring one more request, which is answered as its last; connections that stay silent for

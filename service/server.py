@@ -13,18 +13,20 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import uvicorn
 from bentoml._internal.context import server_context
+from uvicorn.config import STARTUP_FAILURE
 
 from service.keeper import Keeper, Line, close
 from service.lifecycle import TICK_SECONDS, Lifecycle
 from service.lifeline import Presence
 from service.observability import logs, metrics
+from service.runners import ModelUnavailable
 from service.settings import Settings
 
 LOOK_EVERY_TICKS = 10
@@ -109,7 +111,7 @@ class KeptServer(uvicorn.Server):
         _line = line
         super().run(sockets)
         if not self.started:
-            raise SystemExit(uvicorn.config.STARTUP_FAILURE)
+            raise SystemExit(STARTUP_FAILURE)
 
     def _on_word(self, line: Line) -> None:
         if not line.socket.recv(16):
@@ -142,6 +144,18 @@ _line: Line | None = None
 def current_line() -> Line | None:
     """This process's way to its keeper; None without one."""
     return _line
+
+
+def is_successor() -> bool:
+    """Whether another process answers until this one does."""
+    return _line is not None and _line.birth == "successor"
+
+
+def insist(problems: Mapping[str, str]) -> None:
+    """In a successor nothing may be missing; else the one before it stays. Raises `ModelUnavailable`."""
+    for model, problem in problems.items():
+        if is_successor():
+            raise ModelUnavailable(model, problem)
 
 
 def install(lifecycle: Lifecycle, settings: Settings, stop: Stop) -> None:
@@ -183,7 +197,7 @@ async def replacement(loading: asyncio.Task[None]) -> None:
     line = current_line()
     if line is None or line.birth == "first":
         return
-    if line.birth == "successor":
+    if is_successor():
         await loading
     else:
         await asyncio.wait([loading], timeout=LOADING_SECONDS)

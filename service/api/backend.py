@@ -26,6 +26,8 @@ class Backend:
     folder: TempFolder
     tools: Tools | None = None
     """None until models and decoder have started, and after they were closed."""
+    start_problem: str | None = None
+    """Why they could not be started, in one sentence; it is tried again."""
     open_streams: int = 0
     """WebSockets of `/v1/stream` that are open now."""
     checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
@@ -38,7 +40,7 @@ class Backend:
     def require_tools(self) -> Tools:
         """The tools. Raises `not_ready` while the service starts."""
         if self.tools is None:
-            raise ProblemError("not_ready", "The models are still being loaded; try again in a moment.")
+            raise ProblemError("not_ready", self.start_problem or "The models are still being loaded; try again soon.")
         return self.tools
 
 

@@ -72,7 +72,7 @@ def document_access(document: dict[str, Any], settings: Settings) -> None:
     for path, item in document["paths"].items():
         need = needed(path, settings.protect_metrics)
         codes = () if need == "open" else ("unauthenticated", "forbidden")
-        codes += () if path in UNCOUNTED else ("rate_limited",)
+        codes += () if path in UNCOUNTED else ("rate_limited", "shutting_down")
         for operation in item.values():
             _add_problems(operation["responses"], codes)
             if need != "open" and settings.auth != "off":

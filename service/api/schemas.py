@@ -87,9 +87,15 @@ class Dependencies:
 
     __pydantic_config__ = DOCUMENTED
 
+    database: Status | None
+    """Where histories and the state of jobs are kept; null if this process uses none."""
+    queue: Status | None
+    """What hands jobs to workers; null if this process uses none."""
     models: Status
     """All models together: degraded if one is missing or does not answer, unhealthy if none answers."""
     decoder: Status
+    disk: Status
+    """The disks of uploads and of what is kept: degraded when they are nearly full."""
     runners: Mapping[str, State]
     """Each model by name."""
 
@@ -108,6 +114,8 @@ class Health:
     system: System
     api: About
     dependencies: Dependencies
+    problems: tuple[str, ...]
+    """What is wrong, one sentence each; empty when all is well."""
 
 
 @dataclass(frozen=True)

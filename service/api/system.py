@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import psutil
@@ -23,12 +26,24 @@ from service.runners import State
 
 ASK_AT_MOST_EVERY_SECONDS = 1.0
 TIME_LIMIT_SECONDS = 2.0
+ROOM_FOR_UPLOADS = 2
+"""A disk that does not hold so many uploads of the largest size is nearly full."""
 NEEDED = ("text", "speech", "face", "detector")
 """Without one of these the service is not ready; without a transcript it answers all the same."""
 
 Answer = TypeVar("Answer")
 
+log = logging.getLogger(__name__)
+
 router = routes_about("system")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What each dependency answered, and what is wrong, in sentences."""
+
+    dependencies: Dependencies
+    problems: tuple[str, ...] = ()
 
 
 class Probe:
@@ -38,9 +53,9 @@ class Probe:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._asked = float("-inf")
-        self._found: Dependencies | None = None
+        self._found: Findings | None = None
 
-    async def dependencies(self, backend: Backend) -> Dependencies:
+    async def findings(self, backend: Backend) -> Findings:
         """What each dependency answered last, no longer ago than a second."""
         async with self._lock:
             if self._found is None or self._clock() - self._asked >= ASK_AT_MOST_EVERY_SECONDS:
@@ -53,7 +68,7 @@ class Probe:
 async def get_health(request: Request) -> Response:
     """How the service and everything that it stands on is."""
     backend = backend_of(request)
-    health = _health(backend, await request.app.state.probe.dependencies(backend))
+    health = _health(backend, await request.app.state.probe.findings(backend))
     return json_response(health, 503 if health.status == "unhealthy" else 200)
 
 
@@ -66,17 +81,21 @@ async def get_livez() -> Response:
 @router.get(
     "/readyz",
     response_class=Response,
-    responses={200: {"description": "Every model answers."}, **problem_responses("not_ready")},
+    responses={200: {"description": "Every model answers."}, **problem_responses("not_ready", "shutting_down")},
 )
 async def get_readyz(request: Request) -> Response:
     """Whether requests may be sent here."""
     backend = backend_of(request)
+    if backend.lifecycle.stops:
+        raise ProblemError("shutting_down", "The service is shutting down.")
     backend.require_tools()
-    found = await request.app.state.probe.dependencies(backend)
-    waiting = [name for name in NEEDED if found.runners.get(name) != "healthy"]
-    waiting += ["decoder"] if found.decoder != "healthy" else []
+    found = await request.app.state.probe.findings(backend)
+    runners, decoder = found.dependencies.runners, found.dependencies.decoder
+    waiting = [name for name in NEEDED if runners.get(name) != "healthy"]
+    waiting += ["decoder"] if decoder != "healthy" else []
     if waiting:
-        raise ProblemError("not_ready", f"These do not answer yet: {', '.join(waiting)}.")
+        why = [sentence for sentence in found.problems if any(f" {name} " in sentence for name in waiting)]
+        raise ProblemError("not_ready", " ".join([f"These do not answer yet: {', '.join(waiting)}.", *why]))
     return Response()
 
 
@@ -90,21 +109,80 @@ async def get_metrics() -> Response:
     return Response(await run_in_threadpool(metrics.scrape), headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
-async def _ask(backend: Backend) -> Dependencies:
+async def _ask(backend: Backend) -> Findings:
+    """Everything at once, each with its time limit."""
+    models, decoder, disk, others = await asyncio.gather(
+        _models(backend), _decoder(backend.tools), run_in_threadpool(_full_disks, backend), _others(backend)
+    )
+    (together, runners, model_problems), problems = models, []
+    if backend.lifecycle.stops:
+        problems.append("The service is shutting down.")
+    problems += model_problems
+    if decoder != "healthy" and backend.tools is not None:
+        problems.append("The decoder does not answer.")
+    problems += [*disk, *(f"The {name} does not answer: {error}." for name, error in others.items() if error)]
+    states: dict[str, Status] = {name: "unhealthy" if error else "healthy" for name, error in others.items()}
+    dependencies = Dependencies(
+        database=states.get("database"),
+        queue=states.get("queue"),
+        models=together,
+        decoder=decoder,
+        disk="degraded" if disk else "healthy",
+        runners=runners,
+    )
+    return Findings(dependencies, tuple(problems))
+
+
+async def _models(backend: Backend) -> tuple[Status, dict[str, State], list[str]]:
+    """All models together, each by name, and what is wrong with them."""
     tools = backend.tools
     if tools is None:
-        return Dependencies(models="unhealthy", decoder="unhealthy", runners=dict.fromkeys(NEEDED, "starting"))
-    runners, decoder = await asyncio.gather(_runners(tools), _decoder(tools))
-    return Dependencies(models=_together(runners, tools), decoder=decoder, runners=runners)
-
-
-async def _runners(tools: Tools) -> dict[str, State]:
+        why = backend.start_problem or "The models are being loaded."
+        return "unhealthy", dict.fromkeys(NEEDED, "starting"), [why]
     silent: dict[str, State] = dict.fromkeys(tools.models.info, "unhealthy")
-    return await _within_limit(tools.models.health(), silent)
+    runners = await _within_limit(tools.models.health(), silent)
+    problems = list(tools.models.problems.values())
+    if "transcript" not in runners and tools.settings.transcript_model != "off":
+        problems.append("No transcription weights are installed, so nothing is transcribed.")
+    return _together(runners, tools), runners, problems
 
 
-async def _decoder(tools: Tools) -> Status:
-    return "healthy" if await _within_limit(tools.decoder.healthy(), False) else "unhealthy"
+async def _decoder(tools: Tools | None) -> Status:
+    return "healthy" if tools and await _within_limit(tools.decoder.healthy(), False) else "unhealthy"
+
+
+async def _others(backend: Backend) -> dict[str, str | None]:
+    """By name, how each of the `checks` failed; None for one that passed."""
+    answers = await asyncio.gather(*(_failure(check) for check in backend.checks.values()))
+    return dict(zip(backend.checks, answers, strict=True))
+
+
+async def _failure(check: Callable[[], Awaitable[None]]) -> str | None:
+    """How a check failed. The kind of the error alone: its text may name hosts and users."""
+    try:
+        await asyncio.wait_for(check(), TIME_LIMIT_SECONDS)
+    except (asyncio.TimeoutError, TimeoutError):
+        return f"no answer within {TIME_LIMIT_SECONDS:g} s"
+    except Exception as error:  # a dependency fails in its own way
+        log.warning("a dependency is unwell: %r", error)
+        return type(error).__name__
+    return None
+
+
+def _full_disks(backend: Backend) -> list[str]:
+    """One sentence a disk on which the next uploads may not fit."""
+    needed = ROOM_FOR_UPLOADS * backend.settings.max_body_bytes
+    found = []
+    for what, folder in (("uploads", backend.folder.path.parent), ("what is kept", backend.settings.state_folder)):
+        free = psutil.disk_usage(str(_existing(folder))).free
+        if free < needed:
+            found.append(f"The disk of {what} is nearly full: {free / 1e6:.0f} MB are free.")
+    return found
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    return folder if folder.exists() else _existing(folder.parent)
 
 
 async def _within_limit(answer: Awaitable[Answer], otherwise: Answer) -> Answer:
@@ -122,10 +200,10 @@ def _together(runners: dict[str, State], tools: Tools) -> Status:
     return "degraded" if well else "unhealthy"
 
 
-def _health(backend: Backend, dependencies: Dependencies) -> Health:
-    states: set[Status] = {dependencies.models, dependencies.decoder}
-    status: Status = "healthy" if states == {"healthy"} else "degraded"
-    if dependencies.models == "unhealthy":
+def _health(backend: Backend, found: Findings) -> Health:
+    well = found.dependencies.models == "healthy" and not found.problems
+    status: Status = "healthy" if well else "degraded"
+    if found.dependencies.models == "unhealthy":
         status = "unhealthy"
     return Health(
         status=status,
@@ -137,5 +215,6 @@ def _health(backend: Backend, dependencies: Dependencies) -> Health:
             disk_percent=psutil.disk_usage(str(backend.folder.path.parent)).percent,
         ),
         api=About(version=__version__, environment=backend.settings.environment),
-        dependencies=dependencies,
+        dependencies=found.dependencies,
+        problems=found.problems,
     )

@@ -101,6 +101,11 @@ class Models(Protocol):
         """The words of mono 16 kHz samples (n,). Raises `TranscriptUnavailable` where no weights are installed."""
         ...
 
+    @property
+    def problems(self) -> dict[str, str]:
+        """What `health` found to be wrong, in one sentence a model."""
+        ...
+
     async def health(self, timeout_seconds: float = 1.0) -> dict[str, State]:
         """How each model of `info` does, really asked, within the time given."""
         ...

@@ -69,7 +69,7 @@ class Limits:
     timeout_seconds: float = 20.0
     in_flight: int = 1
     failures: int = 3
-    rest_seconds: float = 5.0
+    rest_seconds: float = 2.0
 
 
 class Breaker:

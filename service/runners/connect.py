@@ -54,6 +54,11 @@ ITEM_WEIGHTS: Mapping[str, int] = {"text": 1, "speech": 4, "face": 1, "detector"
 class Backend(Protocol):
     """Where a model runs."""
 
+    @property
+    def problem(self) -> str | None:
+        """What was last known to be wrong, in one sentence."""
+        ...
+
     async def start(self) -> None:
         """Make it ready."""
 
@@ -90,7 +95,7 @@ class ConnectedModels:
         self._text_cache = TextCache(text_cache_entries)
 
     async def start(self) -> None:
-        """Load what runs in this process. Raises what loading raises."""
+        """Load what runs in this process; what cannot be loaded is among the `problems`, and tried again."""
         await asyncio.gather(*(backend.start() for backend in self._backends.values()))
 
     async def close(self) -> None:
@@ -105,6 +110,15 @@ class ConnectedModels:
             model: state if self._collectors[model].healthy else "unhealthy"
             for model, state in zip(self._backends, states, strict=True)
         }
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong with each model that is not well, as far as `health` found out; one sentence each."""
+        found = {model: backend.problem for model, backend in self._backends.items()}
+        rests = {
+            model: f"The {model} model does not answer." for model, one in self._collectors.items() if not one.healthy
+        }
+        return {**rests, **{model: problem for model, problem in found.items() if problem}}
 
     def windows(self, text: str) -> list[Window]:
         """The pieces in which the text model reads a text of any length."""
@@ -173,7 +187,9 @@ def _is_large(picture: Picture) -> bool:
 def _backend(model: str, settings: Settings, proxies: Mapping[str, Any]) -> Backend:
     proxy = proxies.get(SERVICES[model])
     return (
-        Embedded(model, loader(model, settings), _at_once(model, proxies, settings)) if proxy is None else Remote(proxy)
+        Embedded(model, loader(model, settings), _at_once(model, proxies, settings), settings.reload_seconds)
+        if proxy is None
+        else Remote(proxy, model)
     )
 
 

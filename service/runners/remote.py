@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
+from bentoml.exceptions import BentoMLException
 
-from service.runners import State
+from service.runners import ModelUnavailable, State
 
-KEEP_ALIVE_RACE_SECONDS = 0.1
-"""Runners close a connection that was idle for 5 s, clients keep it for 15: what is sent into the closing one fails at
-once and may be sent again. What fails later was being worked on when the runner went."""
+CLOSING_RACE_SECONDS = 0.1
+"""A runner that leaves closes its idle connections: what is sent into one that closes fails at once, and may be sent
+again. What fails later was being worked on when the runner went."""
 
 log = logging.getLogger(__name__)
 
@@ -26,40 +27,53 @@ class Parcel:
     leaves alone and pickles, arrays beside the pickle and not in it.
     """
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "problem")
 
-    def __init__(self, items: Sequence[Any]) -> None:
+    def __init__(self, items: Sequence[Any], problem: str | None = None) -> None:
         self.items = items
+        self.problem = problem
+        """Why a runner has no answers: its model is not there."""
 
 
 class Remote:
-    """Calls the list methods of a runner service."""
+    """Calls the list methods of a runner service for one of its models."""
 
-    def __init__(self, proxy: Any) -> None:
+    def __init__(self, proxy: Any, model: str) -> None:
         self._client = proxy.to_async
+        self._model = model
+        self.problem: str | None = None
+        """What the runner last said of a model that it cannot load."""
 
     async def start(self) -> None:
         """The process starts by itself; whoever calls early waits for it."""
 
     async def call(self, method: str, items: list[Any]) -> Sequence[Any]:
-        """One answer an item."""
+        """One answer an item. Raises `ModelUnavailable` if the runner has no model, and what the connection raises."""
         send = getattr(self._client, f"{method}_parcel")
-        started = time.monotonic()
-        try:
-            return (await send(Parcel(items))).items
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if time.monotonic() - started > KEEP_ALIVE_RACE_SECONDS:
-                raise
-            log.info("The connection to a runner was just closed (%r); once more.", error)
-            return (await send(Parcel(items))).items
+        answer = await self._sent(send, items)
+        if answer.problem is not None:
+            raise ModelUnavailable(self._model, answer.problem)
+        return answer.items
 
     async def state(self, timeout_seconds: float) -> State:
         """What the runner says when it is asked."""
         try:
-            ready = await asyncio.wait_for(self._client.is_ready(), timeout_seconds)
-        except (asyncio.TimeoutError, TimeoutError, aiohttp.ClientError):
+            answer = await asyncio.wait_for(self._client.problems_parcel(Parcel([self._model])), timeout_seconds)
+        except (asyncio.TimeoutError, TimeoutError, aiohttp.ClientError, BentoMLException):
+            self.problem = f"The process of the {self._model} model does not answer."
             return "unhealthy"
-        return "healthy" if ready else "starting"
+        (self.problem,) = answer.items
+        return "unhealthy" if self.problem else "healthy"
 
     async def close(self) -> None:
         """The proxy belongs to the service that depends on it, and is closed by it."""
+
+    async def _sent(self, send: Callable[[Parcel], Awaitable[Parcel]], items: list[Any]) -> Parcel:
+        started = time.monotonic()
+        try:
+            return await send(Parcel(items))
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if time.monotonic() - started > CLOSING_RACE_SECONDS:
+                raise
+            log.info("The connection to a runner was just closed (%r); once more.", error)
+            return await send(Parcel(items))

@@ -15,8 +15,9 @@ from _bentoml_sdk import Service
 
 from service import server
 from service.lifecycle import Lifecycle
-from service.runners import Failed, TranscriptUnavailable, catalogue
+from service.runners import Failed, ModelUnavailable, TranscriptUnavailable, catalogue
 from service.runners.connect import BATCHES
+from service.runners.loading import Loading
 from service.runners.middlewares import Counted, drop_middlewares
 from service.runners.remote import Parcel
 from service.settings import load_settings
@@ -61,10 +62,27 @@ def _batchable(model: str) -> Any:
     )
 
 
-def _load(model: str) -> Any:
-    loaded = catalogue.loader(model, SETTINGS)()
-    loaded.warm()
-    return loaded
+def _load(model: str) -> Loading:
+    """The model, or the wait for it. Raises `ModelUnavailable` in a successor: then the one before it stays."""
+    loading = Loading(model, catalogue.loader(model, SETTINGS), SETTINGS.reload_seconds)
+    loading.begin()
+    if server.is_successor():
+        loading.require()
+    return loading
+
+
+def _parcel(loading: Loading, method: str, parcel: Any) -> Parcel:
+    """The model's answers to a gateway's items, or why there are none."""
+    try:
+        return Parcel(getattr(loading.require(), method)(parcel.items))
+    except ModelUnavailable as error:
+        return Parcel([], str(error))
+
+
+def _problems(parcel: Any, *models: Loading) -> Parcel:
+    """Of each model that is asked for by name, what is wrong with it; None where nothing is."""
+    found = {model.name: model.problem for model in models}
+    return Parcel([found[name] for name in parcel.items])
 
 
 def _plain(answers: list[Any]) -> list[Any]:
@@ -79,15 +97,20 @@ class TextRunner:
     def __init__(self) -> None:
         self._model = _load("text")
 
+    @bentoml.api
+    async def problems_parcel(self, parcel: Any, /) -> Any:
+        """What is wrong with the model."""
+        return _problems(parcel, self._model)
+
     @_batchable("text")
     def predict(self, texts: list[str]) -> list[Any]:
         """Probabilities a text."""
-        return _plain(self._model.predict(texts))
+        return _plain(self._model.require().predict(texts))
 
     @bentoml.api
     def predict_parcel(self, parcel: Any, /) -> Any:
         """One answer a text."""
-        return Parcel(self._model.predict(parcel.items))
+        return _parcel(self._model, "predict", parcel)
 
 
 @_runner("speech_runner", SETTINGS.runner_timeout_seconds)
@@ -97,15 +120,20 @@ class SpeechRunner:
     def __init__(self) -> None:
         self._model = _load("speech")
 
+    @bentoml.api
+    async def problems_parcel(self, parcel: Any, /) -> Any:
+        """What is wrong with the model."""
+        return _problems(parcel, self._model)
+
     @_batchable("speech")
     def predict(self, windows: list[list[float]]) -> list[Any]:
         """Probabilities a window of mono 16 kHz samples."""
-        return _plain(self._model.predict([np.asarray(window, np.float32) for window in windows]))
+        return _plain(self._model.require().predict([np.asarray(window, np.float32) for window in windows]))
 
     @bentoml.api
     def predict_parcel(self, parcel: Any, /) -> Any:
         """One answer a window."""
-        return Parcel(self._model.predict(parcel.items))
+        return _parcel(self._model, "predict", parcel)
 
 
 @_runner("face_runner", SETTINGS.runner_timeout_seconds)
@@ -116,26 +144,31 @@ class FaceRunner:
         self._detector = _load("detector")
         self._model = _load("face")
 
+    @bentoml.api
+    async def problems_parcel(self, parcel: Any, /) -> Any:
+        """What is wrong with the models."""
+        return _problems(parcel, self._detector, self._model)
+
     @_batchable("detector")
     def detect(self, pictures: list[list[list[list[int]]]]) -> list[Any]:
         """Faces a picture (h, w, 3)."""
-        found = self._detector.detect([np.asarray(picture, np.uint8) for picture in pictures])
+        found = self._detector.require().detect([np.asarray(picture, np.uint8) for picture in pictures])
         return [asdict(faces) if isinstance(faces, Failed) else [_face(face) for face in faces] for faces in found]
 
     @bentoml.api
     def detect_parcel(self, parcel: Any, /) -> Any:
         """One answer a picture."""
-        return Parcel(self._detector.detect(parcel.items))
+        return _parcel(self._detector, "detect", parcel)
 
     @_batchable("face")
     def predict(self, crops: list[list[list[list[int]]]]) -> list[Any]:
         """Probabilities an aligned crop (h, w, 3)."""
-        return _plain(self._model.predict([np.asarray(crop, np.uint8) for crop in crops]))
+        return _plain(self._model.require().predict([np.asarray(crop, np.uint8) for crop in crops]))
 
     @bentoml.api
     def predict_parcel(self, parcel: Any, /) -> Any:
         """One answer a crop."""
-        return Parcel(self._model.predict(parcel.items))
+        return _parcel(self._model, "predict", parcel)
 
 
 @_runner("transcript_runner", SETTINGS.runner_timeout_seconds + SETTINGS.max_audio_seconds)
@@ -148,6 +181,11 @@ class TranscriptRunner:
         except TranscriptUnavailable as error:
             self._model, self._absent = None, Failed(str(error))
 
+    @bentoml.api
+    async def problems_parcel(self, parcel: Any, /) -> Any:
+        """What is wrong with the model."""
+        return Parcel([self._absent.detail]) if self._model is None else _problems(parcel, self._model)
+
     @_batchable("transcript")
     def transcribe(self, recordings: list[list[float]]) -> list[Any]:
         """Words a recording of mono 16 kHz samples."""
@@ -156,10 +194,12 @@ class TranscriptRunner:
     @bentoml.api
     def transcribe_parcel(self, parcel: Any, /) -> Any:
         """One answer a recording."""
-        return Parcel(self._words(parcel.items))
+        if self._model is None:
+            return Parcel([self._absent] * len(parcel.items))
+        return _parcel(self._model, "transcribe", parcel)
 
     def _words(self, recordings: list[Any]) -> list[Any]:
-        return [self._absent] * len(recordings) if self._model is None else self._model.transcribe(recordings)
+        return [self._absent] * len(recordings) if self._model is None else self._model.require().transcribe(recordings)
 
 
 def _face(face: Any) -> dict[str, Any]:

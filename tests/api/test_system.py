@@ -3,19 +3,28 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from service.api import system
+from service.api import application, system
+from service.api.edge import Edge
 from service.api.system import NEEDED, Probe
+from tests.api.conftest import client_of
 
 
 class Tools:
     """Dependencies that answer as they are told, and count how often they are asked."""
 
-    def __init__(self, states: dict[str, str], decoder: bool = True, delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        states: dict[str, str],
+        decoder: bool = True,
+        delay: float = 0.0,
+        problems: dict[str, str] | None = None,
+    ) -> None:
         self.asked = 0
         self.settings = SimpleNamespace(transcript_model="auto")
-        self.models = SimpleNamespace(info=dict.fromkeys(states), health=self._health)
+        self.models = SimpleNamespace(info=dict.fromkeys(states), health=self._health, problems=problems or {})
         self.decoder = SimpleNamespace(healthy=self._decoder)
         self._states, self._well, self._delay = states, decoder, delay
 
@@ -66,8 +75,61 @@ async def test_while_the_models_load_it_is_not_ready_but_alive(client):
 
 
 async def test_readiness_names_what_does_not_answer(app, client):
-    app.state.backend.tools = Tools({**WELL, "face": "unhealthy"}, decoder=False)
-    assert (await client.get("/readyz")).json()["detail"] == "These do not answer yet: face, decoder."
+    broken = "The face model cannot be loaded: face.onnx is not the file that models/registry.toml names."
+    app.state.backend.tools = Tools({**WELL, "face": "unhealthy"}, decoder=False, problems={"face": broken})
+    detail = (await client.get("/readyz")).json()["detail"]
+    assert detail == f"These do not answer yet: face, decoder. {broken} The decoder does not answer."
+    assert (await client.get("/health")).json()["problems"] == [broken, "The decoder does not answer."]
+
+
+async def test_what_could_not_be_started_is_named(app, client):
+    app.state.backend.start_problem = "The service cannot be started: vocab.json is missing."
+    assert (await client.get("/readyz")).json()["detail"] == app.state.backend.start_problem
+    assert app.state.backend.start_problem in (await client.get("/health")).json()["problems"]
+
+
+async def test_a_database_that_fails_or_hangs_is_unhealthy_and_the_rest_is_not(app, client, monkeypatch):
+    async def refuse():
+        raise ConnectionRefusedError("postgres://user:secret@host")
+
+    monkeypatch.setattr(system, "TIME_LIMIT_SECONDS", 0.05)
+    app.state.backend.checks |= {"database": refuse, "queue": lambda: asyncio.sleep(60)}
+    assert await status(app, client, Tools(WELL)) == (200, "degraded", 200)
+    health = (await client.get("/health")).json()
+    assert (health["dependencies"]["database"], health["dependencies"]["queue"]) == ("unhealthy", "unhealthy")
+    assert health["dependencies"]["models"] == health["dependencies"]["decoder"] == "healthy"
+    assert health["problems"] == [
+        "The database does not answer: ConnectionRefusedError.",
+        "The queue does not answer: no answer within 0.05 s.",
+    ]
+    app.state.backend.checks |= dict.fromkeys(("database", "queue"), lambda: asyncio.sleep(0))
+    assert await status(app, client, Tools(WELL)) == (200, "healthy", 200)
+
+
+async def test_a_disk_that_is_nearly_full_is_named(app, client, monkeypatch):
+    real = psutil.disk_usage(str(app.state.backend.folder.path))
+    full = real._replace(free=2 * app.state.backend.settings.max_body_bytes - 1)
+    monkeypatch.setattr(system.psutil, "disk_usage", lambda _: full)
+    assert await status(app, client, Tools(WELL)) == (200, "degraded", 200)
+    health = (await client.get("/health")).json()
+    assert health["dependencies"]["disk"] == "degraded"
+    assert health["problems"][0] == "The disk of uploads is nearly full: 0 MB are free."
+
+
+async def test_a_service_that_stops_is_alive_but_not_ready_and_takes_nothing_new(app, settings):
+    backend = app.state.backend
+    backend.tools = Tools(WELL)
+    async with client_of(Edge(application.routes(app), app, settings, backend.lifecycle)) as client:
+        backend.lifecycle.phase = "stopping"
+        assert (await client.get("/readyz")).json()["code"] == "shutting_down"
+        assert (await client.get("/docs.json")).status_code == 200
+        backend.lifecycle.phase = "refusing"
+        refused = await client.post("/v1/text", content=b"x" * 1000)
+        assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
+        assert refused.headers["retry-after"] and refused.headers["connection"] == "close"
+        assert (await client.get("/readyz")).json()["code"] == "shutting_down"
+        assert (await client.get("/livez")).status_code == 200
+        assert "The service is shutting down." in (await client.get("/health")).json()["problems"]
 
 
 async def test_dependencies_are_asked_at_most_once_a_second(app):
@@ -75,11 +137,11 @@ async def test_dependencies_are_asked_at_most_once_a_second(app):
     probe = Probe(clock=lambda: now[0])
     backend, tools = app.state.backend, Tools(WELL)
     backend.tools = tools
-    await asyncio.gather(*(probe.dependencies(backend) for _ in range(20)))
+    await asyncio.gather(*(probe.findings(backend) for _ in range(20)))
     assert tools.asked == 1
     now[0] = 0.9
-    await probe.dependencies(backend)
+    await probe.findings(backend)
     assert tools.asked == 1
     now[0] = 1.0
-    await probe.dependencies(backend)
+    await probe.findings(backend)
     assert tools.asked == 2

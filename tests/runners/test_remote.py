@@ -9,14 +9,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from service.runners.remote import KEEP_ALIVE_RACE_SECONDS, Parcel, Remote
+from service.runners import ModelUnavailable
+from service.runners.remote import CLOSING_RACE_SECONDS, Parcel, Remote
 
 
 class Runner:
     """Fails as often as it is told to, after some seconds; then doubles."""
 
-    def __init__(self, failures: int, seconds: float = 0.0, ready: bool | Exception = True) -> None:
-        self.failures, self.seconds, self.ready, self.calls = failures, seconds, ready, 0
+    def __init__(self, failures: int, seconds: float = 0.0, problem: str | Exception | None = None) -> None:
+        self.failures, self.seconds, self.problem, self.calls = failures, seconds, problem, 0
 
     async def predict_parcel(self, parcel: Parcel) -> Parcel:
         self.calls += 1
@@ -25,15 +26,15 @@ class Runner:
             raise aiohttp.ServerDisconnectedError()
         return Parcel([item * 2 for item in parcel.items])
 
-    async def is_ready(self) -> bool:
+    async def problems_parcel(self, parcel: Parcel) -> Parcel:
         await asyncio.sleep(self.seconds)
-        if isinstance(self.ready, Exception):
-            raise self.ready
-        return self.ready
+        if isinstance(self.problem, Exception):
+            raise self.problem
+        return Parcel([self.problem for _ in parcel.items])
 
 
 def remote(runner: Any) -> Remote:
-    return Remote(SimpleNamespace(to_async=runner))
+    return Remote(SimpleNamespace(to_async=runner), "text")
 
 
 async def test_a_connection_that_was_just_closed_is_tried_once_more() -> None:
@@ -50,7 +51,7 @@ async def test_it_is_not_tried_for_ever() -> None:
 
 
 async def test_a_runner_that_goes_while_it_works_is_not_given_the_same_work_again() -> None:
-    runner = Runner(failures=1, seconds=2 * KEEP_ALIVE_RACE_SECONDS)
+    runner = Runner(failures=1, seconds=2 * CLOSING_RACE_SECONDS)
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await remote(runner).call("predict", [1])
     assert runner.calls == 1
@@ -60,10 +61,19 @@ async def test_a_runner_that_goes_while_it_works_is_not_given_the_same_work_agai
     ("runner", "state"),
     [
         (Runner(0), "healthy"),
-        (Runner(0, ready=False), "starting"),
+        (Runner(0, problem="The text model cannot be loaded."), "unhealthy"),
         (Runner(0, seconds=60), "unhealthy"),
-        (Runner(0, ready=aiohttp.ServerDisconnectedError()), "unhealthy"),
+        (Runner(0, problem=aiohttp.ServerDisconnectedError()), "unhealthy"),
     ],
 )
 async def test_a_runner_is_as_well_as_it_says_in_time(runner: Runner, state: str) -> None:
     assert await remote(runner).state(0.05) == state
+
+
+async def test_a_runner_without_its_model_says_why() -> None:
+    class Empty(Runner):
+        async def predict_parcel(self, parcel: Parcel) -> Parcel:
+            return Parcel([], "The text model cannot be loaded: a file is missing.")
+
+    with pytest.raises(ModelUnavailable, match="a file is missing"):
+        await remote(Empty(0)).call("predict", [1])
