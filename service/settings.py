@@ -175,6 +175,9 @@ class Settings(BaseSettings):
     history_days: float = Field(
         default=30.0, ge=0, description="Days after which stored analyses are removed; 0 keeps them for ever."
     )
+    audit_days: float = Field(
+        default=365.0, ge=0, description="Days after which is forgotten who removed what; 0 keeps it for ever."
+    )
 
     auth: Literal["off", "api_key", "jwt", "both"] = Field(
         default="off", description="Who may ask: everybody, or holders of API keys, of tokens, or of either."

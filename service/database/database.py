@@ -26,6 +26,8 @@ PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     # With WAL, NORMAL would survive a kill, but not a power cut; what was accepted shall survive both.
     "PRAGMA synchronous=FULL",
+    # What was removed is overwritten, not only marked as free.
+    "PRAGMA secure_delete=ON",
 )
 
 Migrate = Literal["auto", "never"]
@@ -86,6 +88,16 @@ class Database:
         with told_as_gone():
             async with self.sessions.begin() as session:
                 yield session
+
+    async def forget(self) -> None:
+        """Leave nothing of removed rows in SQLite's log file, unless somebody reads just then: then the next call does.
+
+        PostgreSQL overwrites removed rows in its own time (VACUUM).
+        """
+        if self.file is not None and self.exists:
+            with told_as_gone():
+                async with self.engine.connect() as connection:
+                    await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,0 +1,201 @@
+"""Stored analyses of one database. Whatever is asked, an owner's rows are seen by that owner alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import Select, delete, insert, select, tuple_
+
+from service.database import Database
+from service.domain.analysis import Analysis
+from service.domain.labels import Label, Modality
+from service.history.tables import AuditRow, HistoryRow
+
+SWEEP_ROWS = 5_000
+"""So many rows are removed at once, so that others get their turn to write."""
+FIRST_BATCH_ROWS = 20
+BATCH_BYTES = 1_000_000
+"""About so much is read at once: an analysis of a text has 1 kB, one of an hour of video a thousand times that."""
+MAX_BATCH_ROWS = 500
+RETENTION = "retention"
+"""Who removes what has become too old."""
+
+_history: Any = HistoryRow.__table__
+_audit: Any = AuditRow.__table__
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows: None wants any. `since` is within, `until` is not."""
+
+    label: Label | Literal["abstained"] | None = None
+    modality: Modality | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Between two rows, newest first: after the one that was made then (Unix milliseconds) and has this id."""
+
+    created: int
+    id: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One row: where it stands, and the JSON of its analysis as it was answered."""
+
+    place: Place
+    analysis: str
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a removal did: the number of its audit row (None where nothing was there), and how many rows went."""
+
+    audit: int | None = None
+    affected: int = 0
+
+
+class History:
+    """What callers asked to be kept. Every method raises `DatabaseError` where the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save(self, analyses: Sequence[Analysis], owner: str) -> None:
+        """Keep analyses: all of them, or none."""
+        rows = [_row(analysis, owner) for analysis in analyses]
+        async with self._database.transaction() as session:
+            await session.execute(insert(_history), rows)
+
+    async def find(self, identifier: str, owner: str) -> str | None:
+        """The JSON of one analysis."""
+        if not self._database.exists:
+            return None
+        query = select(_history.c.analysis).where(_history.c.id == identifier, _history.c.owner == owner)
+        async with self._database.transaction() as session:
+            return (await session.execute(query)).scalar_one_or_none()
+
+    async def newest(self, owner: str, wanted: Wanted, after: Place | None = None) -> AsyncIterator[Stored]:
+        """The rows after a place, newest first.
+
+        They are read in batches by where the last one stood, so that rows which come and go meanwhile neither repeat
+        nor hide others, and that no transaction stays open while a client reads slowly.
+        """
+        size = FIRST_BATCH_ROWS
+        while self._database.exists and (batch := await self._batch(owner, wanted, after, size)):
+            for stored in batch:
+                yield stored
+            if len(batch) < size:
+                return
+            after = batch[-1].place
+            length = sum(len(stored.analysis) for stored in batch) // len(batch)
+            size = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // max(length, 1)))
+
+    async def remove(self, identifier: str, owner: str, known_as: str) -> Removal:
+        """Remove one analysis. `known_as` is what log lines call the owner."""
+        return await self._remove(_history.c.id == identifier, owner, known_as, "history.delete", identifier)
+
+    async def remove_all(self, owner: str, known_as: str) -> Removal:
+        """Remove all analyses of an owner."""
+        return await self._remove(_history.c.owner == owner, owner, known_as, "history.delete_all", "all")
+
+    async def sweep(self, older_than: float) -> int:
+        """Remove what was made before a Unix time in seconds, whoever owns it; how many that were."""
+        removed = SWEEP_ROWS
+        total = 0
+        limit = round(1000 * older_than)
+        old = select(_history.c.id).where(_history.c.created < limit).limit(SWEEP_ROWS)
+        while self._database.exists and removed == SWEEP_ROWS:
+            async with self._database.transaction() as session:
+                removed = _count(await session.execute(delete(_history).where(_history.c.id.in_(old))))
+                if removed:
+                    await session.execute(insert(_audit).values(_note(RETENTION, "history.expire", "all", removed)))
+            total += removed
+        if total:
+            await self._database.forget()
+            _tell(RETENTION, "history.expire", "all", total)
+        return total
+
+    async def sweep_audit(self, older_than: float) -> None:
+        """Remove the audit rows of before a Unix time in seconds."""
+        if self._database.exists:
+            async with self._database.transaction() as session:
+                await session.execute(delete(_audit).where(_audit.c.at < round(1000 * older_than)))
+
+    async def _batch(self, owner: str, wanted: Wanted, after: Place | None, size: int) -> list[Stored]:
+        query = _selected(owner, wanted)
+        if after is not None:
+            query = query.where(tuple_(_history.c.created, _history.c.id) < tuple_(after.created, after.id))
+        query = query.order_by(_history.c.created.desc(), _history.c.id.desc()).limit(size)
+        async with self._database.transaction() as session:
+            rows = (await session.execute(query)).all()
+        return [Stored(Place(row.created, row.id), row.analysis) for row in rows]
+
+    async def _remove(self, which: Any, owner: str, known_as: str, action: str, subject: str) -> Removal:
+        if not self._database.exists:
+            return Removal()
+        async with self._database.transaction() as session:
+            removed = _count(await session.execute(delete(_history).where(which, _history.c.owner == owner)))
+            if not removed:
+                return Removal()
+            note = insert(_audit).values(_note(owner, action, subject, removed)).returning(_audit.c.id)
+            audit = (await session.execute(note)).scalar_one()
+        await self._database.forget()
+        _tell(known_as, action, subject, removed)
+        return Removal(audit, removed)
+
+
+def _row(analysis: Analysis, owner: str) -> dict[str, Any]:
+    return {
+        "id": analysis.id,
+        "owner": owner,
+        "created": _milliseconds(datetime.fromisoformat(analysis.created.replace("Z", "+00:00"))),
+        "kind": analysis.kind,
+        "label": analysis.sentiment.label,
+        "has_text": "text" in analysis.modalities,
+        "has_speech": "speech" in analysis.modalities,
+        "has_face": "face" in analysis.modalities,
+        "analysis": orjson.dumps(analysis, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
+    }
+
+
+def _selected(owner: str, wanted: Wanted) -> Select:
+    query = select(_history.c.created, _history.c.id, _history.c.analysis).where(_history.c.owner == owner)
+    if wanted.label is not None:
+        query = query.where(_history.c.label == (None if wanted.label == "abstained" else wanted.label))
+    if wanted.modality is not None:
+        query = query.where(_history.c[f"has_{wanted.modality}"])
+    if wanted.since is not None:
+        query = query.where(_history.c.created >= _milliseconds(wanted.since))
+    if wanted.until is not None:
+        query = query.where(_history.c.created < _milliseconds(wanted.until))
+    return query
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(1000 * moment.timestamp())
+
+
+def _count(result: Any) -> int:
+    return result.rowcount
+
+
+def _note(actor: str, action: str, subject: str, affected: int) -> dict[str, Any]:
+    at = time.time_ns() // 1_000_000
+    return {"at": at, "actor": actor, "action": action, "subject": subject, "affected": affected}
+
+
+def _tell(actor: str, action: str, subject: str, affected: int) -> None:
+    fields = {"actor": actor, "action": action, "subject": subject, "affected": affected}
+    log.info("audit", extra={"fields": fields})
