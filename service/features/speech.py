@@ -5,20 +5,37 @@ Everywhere here samples are mono float32 at `SAMPLE_RATE`, nominally in [-1, 1].
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from pydantic import PlainValidator
 
 Samples = NDArray[np.float32]
 
 SAMPLE_RATE = 16_000
+
+
+def read_samples(stored: str | Samples) -> Samples:
+    """Samples as `write_samples` wrote them."""
+    return np.frombuffer(b64decode(stored), np.float32).copy() if isinstance(stored, str) else stored
+
+
+def write_samples(samples: Samples) -> str:
+    """Samples as text, to the bit."""
+    return b64encode(np.ascontiguousarray(samples, np.float32).tobytes()).decode()
+
+
+StoredSamples = Annotated[Samples, PlainValidator(read_samples)]
+"""Samples in a state that is written down as JSON and read again by pydantic."""
 
 FRAME_SAMPLES = 512
 """Silero's frame: 32 ms, each judged with the 64 samples before it."""
@@ -75,6 +92,21 @@ class Window:
     valid_samples: int
 
 
+@dataclass(frozen=True)
+class DetectorState:
+    """All that a `SpeechDetector` remembers between two pushes; `memory` is Silero's two states, flat."""
+
+    pending: StoredSamples
+    context: StoredSamples
+    memory: tuple[StoredSamples, StoredSamples]
+    samples_seen: int
+    frame: int
+    first: int | None
+    last: int
+    end_seconds: float
+    probabilities: tuple[float, ...]
+
+
 class SpeechDetector:
     """Finds speech in samples that come in chunks of any size; memory does not grow with their number.
 
@@ -93,6 +125,16 @@ class SpeechDetector:
         self._end_seconds = 0.0
         self._probabilities: list[float] = []
 
+    @property
+    def judged_seconds(self) -> float:
+        """Up to where frames have been judged; what is pushed waits for a whole block."""
+        return self._frame * FRAME_SAMPLES / SAMPLE_RATE
+
+    @property
+    def open_since(self) -> float | None:
+        """Where the segment that has not ended yet began (seconds), without padding; None while nobody speaks."""
+        return None if self._first is None else self._first * FRAME_SAMPLES / SAMPLE_RATE
+
     def push(self, samples: Samples) -> list[Segment]:
         """Hear more samples (n,); the segments that ended in them."""
         self._samples_seen += len(samples)
@@ -109,6 +151,28 @@ class SpeechDetector:
         rest = np.pad(self._pending, (0, missing))
         segments = list(self._hear(rest)) if len(rest) else []
         return segments + self._close()
+
+    def state(self) -> DetectorState:
+        """What it remembers now; a detector that is given it by `resume` goes on to the bit."""
+        return DetectorState(
+            pending=self._pending,
+            context=self._context,
+            memory=(self._state[0].ravel(), self._state[1].ravel()),
+            samples_seen=self._samples_seen,
+            frame=self._frame,
+            first=self._first,
+            last=self._last,
+            end_seconds=self._end_seconds,
+            probabilities=tuple(self._probabilities),
+        )
+
+    def resume(self, state: DetectorState) -> None:
+        """Go on from a state."""
+        self._pending, self._context = state.pending, state.context
+        self._state = (state.memory[0].reshape(_STATE_SHAPE), state.memory[1].reshape(_STATE_SHAPE))
+        self._samples_seen, self._frame = state.samples_seen, state.frame
+        self._first, self._last, self._end_seconds = state.first, state.last, state.end_seconds
+        self._probabilities = list(state.probabilities)
 
     def _hear(self, samples: Samples) -> Iterator[Segment]:
         for probability in self._frame_probabilities(samples):

@@ -35,6 +35,12 @@ _TOLERATED_PACKETS = 2
 _TOLERATED_FRACTION = 0.02
 """Sound files end in tags that look like a broken packet; this many are no sign that something is missing."""
 
+_SEEKING_READERS = ("mov", "matroska", "wav")
+"""These jump to where they are told and know when they are; Ogg, for one, is off by a tenth of a second afterwards."""
+
+_PRE_ROLL_SECONDS = 1.0
+"""Decoded before the start that is asked for: coders need some frames until they sound and look as they should."""
+
 _GRACE_SECONDS = 0.5
 """Coders pad: a recording of exactly the limit is not too long."""
 
@@ -50,6 +56,7 @@ class Request:
     max_pixels: int
     frames_per_second: float
     longest_side: int
+    start_seconds: float = 0.0
 
 
 def read(file: BinaryIO, request: Mapping[str, Any], send: Send) -> None:
@@ -86,12 +93,14 @@ class _Reading:
         self._frames_read = 0
         self._packets_read = self._packets_lost = 0
         self._breaks_off = False
+        self._has_jumped = False
 
     def play(self) -> None:
         """Decode from the first byte to the last."""
         self._check_header()
         for stream in self._wanted():
             stream.codec_context.thread_count = 1  # Threads cost address space; other files need the cores.
+        self._seek()
         begun, frames = self._until_first_picture(self._decode())
         self._send_info(begun)
         for frame in frames:
@@ -108,6 +117,17 @@ class _Reading:
     def _wanted(self) -> list[Stream]:
         wanted = ((self._audio, self._asked.audio), (self._video, self._asked.video))
         return [stream for stream, asked in wanted if stream is not None and asked]
+
+    def _seek(self) -> None:
+        """Jump to shortly before the start that is asked for, where the container knows the way; else read up to it."""
+        seconds = self._asked.start_seconds - _PRE_ROLL_SECONDS
+        if seconds <= 0 or self._asked.reader not in _SEEKING_READERS:
+            return
+        try:
+            self._container.seek(int((seconds + self._origin_seconds) * av.time_base))
+        except FFmpegError:
+            return
+        self._has_jumped = True
 
     def _decode(self) -> Iterator[av.AudioFrame | av.VideoFrame]:
         """Every decoded frame; damaged packets are left out and counted."""
@@ -156,6 +176,7 @@ class _Reading:
             {
                 "type": "info",
                 "seconds": self._header_seconds,
+                "about_seconds": self._container.duration and self._container.duration / av.time_base,
                 "width": width,
                 "height": height,
                 "has_audio": self._audio is not None,
@@ -176,6 +197,8 @@ class _Reading:
             self._take_sound(frame)
 
     def _take_sound(self, frame: av.AudioFrame) -> None:
+        if self._has_jumped and not self._sound.seconds and frame.time is not None:
+            self._sound.begin_at(frame.time - self._origin_seconds)
         # Before resampling: a low rate in the header turns few samples into many.
         self._check_seconds(self._sound.seconds + frame.samples / max(frame.sample_rate, 1))
         for start, samples in self._sound.add(frame):
@@ -207,7 +230,7 @@ class _Reading:
         for start, samples in self._sound.finish():
             self._send_samples(start, samples)
         self._send_frames()
-        if self._wanted() and not self._frames_read and not self._sound.seconds:
+        if self._wanted() and not (self._frames_read or self._sound.seconds or self._has_jumped):
             raise Undecodable("The recording can be opened, but nothing in it can be decoded.")
         if self._frames_read:
             self._video_seconds += self._frame_seconds()

@@ -28,11 +28,14 @@ class MediaInfo:
     has_audio: bool
     has_video: bool
     format: Format
+    about_seconds: float | None = None
+    """The same, or what FFmpeg guesses: good enough to show how far one is."""
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Finite mono float32 at 16 kHz from `start` seconds on; chunks follow one another without a gap, from 0 on."""
+    """Finite mono float32 at 16 kHz from `start` seconds on; chunks follow one another without a gap, from 0 or
+    from a little before the start that was asked for."""
 
     start: float
     samples: NDArray[np.float32]
@@ -111,7 +114,9 @@ def read_info(header: Mapping[str, Any], format: Format) -> MediaInfo:
     """The message `info`; raises `Undecodable` if it is not one."""
     try:
         seconds, width, height = header["seconds"], header["width"], header["height"]
+        about = header.get("about_seconds")
         return MediaInfo(
+            about_seconds=None if about is None else float(about),
             seconds=None if seconds is None else float(seconds),
             width=None if width is None else int(width),
             height=None if height is None else int(height),

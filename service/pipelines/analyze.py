@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +15,7 @@ from service.domain.labels import Modality
 from service.domain.sentiment import verdict
 from service.domain.timeline import TimelinePoint, mean, timeline
 from service.pipelines import LanguageUnsupported, Options
+from service.pipelines.checkpoint import Notebook
 from service.pipelines.found import Found, Stopwatch, together
 from service.pipelines.media import Tools, read_audio, read_image, read_video
 from service.pipelines.text import explain, read_text, read_texts
@@ -43,48 +44,54 @@ class Inputs:
 
 async def analyze_texts(texts: Sequence[str], options: Options, tools: Tools) -> list[Analysis]:
     """One answer a text, in order. Raises `LanguageUnsupported` and `RunnerError`."""
-    _check_language(options, tools.models, ("text",))
+    check_language(options, tools.models, ("text",))
     watch = Stopwatch()
     with watch("text"):
         found = await read_texts(texts, options, tools.models)
-    return [_answer("text", one, options, tools, watch) for one in found]
+    return [answer("text", one, options, tools, watch) for one in found]
 
 
-async def analyze(inputs: Inputs, options: Options, tools: Tools) -> Analysis:
+async def analyze(
+    inputs: Inputs, options: Options, tools: Tools, notebooks: Mapping[str, Notebook] | None = None
+) -> Analysis:
     """One fused answer over all that was sent. Raises `LanguageUnsupported`, `MediaError` and `RunnerError`.
 
     A text that comes with a recording stands for its words: then nothing is transcribed. A recording that comes with a
-    video stands for its sound.
+    video stands for its sound. `notebooks` for `audio` and `video` let a pass that was stopped go on where it was.
     """
     watch = Stopwatch()
     with watch("total"):
-        found = _joined(await together(*_work(inputs, options, tools, watch)))
+        found = joined(await together(*_work(inputs, options, tools, watch, notebooks or {})))
         if options.explain and found.explanation is None and found.text is not None and "text" in found.opinions:
             found = replace(found, explanation=await explain(found.text.text, tools.models))
-    return _answer(inputs.kind, found, options, tools, watch)
+    return answer(inputs.kind, found, options, tools, watch)
 
 
-def _work(inputs: Inputs, options: Options, tools: Tools, watch: Stopwatch) -> list[Awaitable[Found]]:
+def _work(
+    inputs: Inputs, options: Options, tools: Tools, watch: Stopwatch, notebooks: Mapping[str, Notebook]
+) -> list[Awaitable[Found]]:
     """What there is to do, after a look at the language."""
     words = options.transcribe == "auto" and inputs.text is None
     if inputs.text is not None:
-        _check_language(options, tools.models, ("text",))
+        check_language(options, tools.models, ("text",))
     elif inputs.audio is not None or inputs.video is not None:
-        _check_language(options, tools.models, ("speech", "transcript"))
+        check_language(options, tools.models, ("speech", "transcript"))
     work: list[Awaitable[Found]] = []
     if inputs.text is not None:
         work.append(read_text(inputs.text, options, tools.models))
     if inputs.audio is not None:
-        work.append(read_audio(inputs.audio, options, tools, watch, words=words))
+        work.append(read_audio(inputs.audio, options, tools, watch, words=words, notebook=notebooks.get("audio")))
     if inputs.image is not None:
         work.append(read_image(inputs.image, tools, watch))
     if inputs.video is not None:
         sound = inputs.audio is None
-        work.append(read_video(inputs.video, options, tools, watch, sound=sound, words=words and sound))
+        words = words and sound
+        notebook = notebooks.get("video")
+        work.append(read_video(inputs.video, options, tools, watch, sound=sound, words=words, notebook=notebook))
     return work
 
 
-def _check_language(options: Options, models: Models, names: Sequence[str]) -> None:
+def check_language(options: Options, models: Models, names: Sequence[str]) -> None:
     """Raises `LanguageUnsupported` unless one of the named models speaks the language."""
     spoken = [models.info[name].languages for name in names if name in models.info]
     tag = options.language.lower().split("-")[0]
@@ -92,7 +99,7 @@ def _check_language(options: Options, models: Models, names: Sequence[str]) -> N
         raise LanguageUnsupported(options.language, tuple(sorted({tag for tags in spoken for tag in tags})))
 
 
-def _joined(found: Sequence[Found]) -> Found:
+def joined(found: Sequence[Found]) -> Found:
     """All findings as one; faces that come from two files are judged together."""
     faces = [one for one in found if "face" in one.opinions]
     opinions: dict[Modality, Opinion] = {name: opinion for one in found for name, opinion in one.opinions.items()}
@@ -129,13 +136,13 @@ def _longest(media: Sequence[Media]) -> Media | None:
     return max(media, key=lambda one: (one.seconds or 0.0, one.frames_read or 0), default=None)
 
 
-def _answer(kind: Kind, found: Found, options: Options, tools: Tools, watch: Stopwatch) -> Analysis:
-    rule = _rule(options, tools.settings)
+def answer(kind: Kind, found: Found, options: Options, tools: Tools, watch: Stopwatch) -> Analysis:
+    rule = rule_of(options, tools.settings)
     with watch("fusion"):
         fused = fuse(found.opinions, rule)
         points = _timeline(found, tools.models, rule)
     return Analysis(
-        id=_ulid(),
+        id=ulid(),
         created=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         kind=kind,
         sentiment=fused.sentiment,
@@ -152,7 +159,7 @@ def _answer(kind: Kind, found: Found, options: Options, tools: Tools, watch: Sto
     )
 
 
-def _rule(options: Options, settings: Settings) -> FusionRule:
+def rule_of(options: Options, settings: Settings) -> FusionRule:
     if options.min_confidence is not None:
         return FusionRule(options.min_confidence, settings.max_conflict)
     return FusionRule(settings.min_confidence, settings.max_conflict, settings.min_margin)
@@ -179,7 +186,7 @@ def _modalities(found: Found, options: Options) -> Modalities:
     return parts
 
 
-def _ulid() -> str:
+def ulid() -> str:
     """A sortable identifier: 48 bits of milliseconds and 80 of chance (github.com/ulid/spec)."""
     number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))

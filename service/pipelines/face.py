@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,16 +67,16 @@ class Watcher:
 
     models: Models
     frame_seconds: float
-    width: int
+    width: int = 1
+    """Pixels of the upright frames as they were sent; known once the file is open."""
     tracks: dict[int, list[Sighting]] = field(default_factory=dict)
     frames_read: int = 0
 
     async def feed(self, frames: Frames) -> None:
         """Look at some frames more, in the order of time."""
-        self.frames_read += len(frames.times)
         scales = [picture.shape[1] / self.width for picture in frames.pictures]
         for time, sightings in zip(frames.times, await see(frames.pictures, scales, self.models), strict=True):
-            self._follow(time, sightings)
+            self.follow(time, sightings)
 
     def finish(self, min_quality: float, media: Media) -> Found:
         """What all faces say over the whole time."""
@@ -94,11 +94,26 @@ class Watcher:
             frame_seconds=self.frame_seconds,
         )
 
-    def _follow(self, time: float, sightings: list[Sighting]) -> None:
+    def since(self, lengths: Mapping[int, int]) -> list[tuple[int, Sighting]]:
+        """What has been added to the tracks since they had these lengths: numbers of tracks, and sightings."""
+        return [(number, seen) for number, track in self.tracks.items() for seen in track[lengths.get(number, 0) :]]
+
+    def resume(self, sightings: Iterable[tuple[int, Sighting]], frames_read: int) -> None:
+        """Go on where another watcher was, whose sightings these are."""
+        self.frames_read = frames_read
+        for number, sighting in sightings:
+            self.tracks.setdefault(number, []).append(sighting)
+
+    def follow(self, time: float, sightings: Sequence[Sighting]) -> list[int]:
+        """Take in what is seen in the next frame; the track of each sighting."""
+        self.frames_read += 1
         seen = [_at(sighting, time) for sighting in sightings]
         recent = {n: track[-1].box for n, track in self.tracks.items() if time - track[-1].time <= FORGET_SECONDS}
+        numbers = []
         for sighting, track in zip(seen, match(recent, [s.box for s in seen]), strict=True):
-            self.tracks.setdefault(track or len(self.tracks) + 1, []).append(sighting)
+            numbers.append(track or len(self.tracks) + 1)
+            self.tracks.setdefault(numbers[-1], []).append(sighting)
+        return numbers
 
 
 def _found(

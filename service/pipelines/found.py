@@ -36,6 +36,11 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Count what an earlier pass took."""
+        for step, took in seconds.items():
+            self.seconds[step] = self.seconds.get(step, 0.0) + took
+
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
         start = time.perf_counter()

@@ -12,6 +12,7 @@ from service.domain.analysis import Media, Notice
 from service.media.decoder import Decoder
 from service.media.stream import Frames, MediaStream, Samples
 from service.pipelines import Options
+from service.pipelines.checkpoint import Bookmark, Notebook
 from service.pipelines.face import Watcher, read_picture
 from service.pipelines.found import Found, Stopwatch
 from service.pipelines.speech import Listener, without_doubtful_words
@@ -62,47 +63,75 @@ async def read_image(path: Path, tools: Tools, watch: Stopwatch) -> Found:
         return await read_picture(picture, tools.settings.min_face_quality, tools.models)
 
 
-async def read_audio(path: Path, options: Options, tools: Tools, watch: Stopwatch, *, words: bool) -> Found:
-    """The voice of a recording, and its words. Raises `MediaError` and `RunnerError`."""
+async def read_audio(
+    path: Path, options: Options, tools: Tools, watch: Stopwatch, *, words: bool, notebook: Notebook | None = None
+) -> Found:
+    """The voice of a recording, and its words. Raises `MediaError`, `RunnerError` and what the notebook raises."""
     settings = tools.settings
     listener = Listener(tools.models, options.language, words)
+    bookmark = Bookmark(notebook, listener, None) if notebook else None
     stream = tools.decoder.stream(
-        path, audio=True, video=False, max_seconds=settings.max_audio_seconds, frames_per_second=1.0
+        path,
+        audio=True,
+        video=False,
+        max_seconds=settings.max_audio_seconds,
+        frames_per_second=1.0,
+        start_seconds=bookmark.start_seconds if bookmark else 0.0,
     )
     async with stream as media:
-        found = await _listen(media, listener, None, watch)
+        if notebook:
+            notebook.begin(media.info.about_seconds)
+        found = await _listen(media, listener, None, watch, bookmark)
     found = _cut_short(found if media.info.has_audio else _NO_AUDIO, media)
     return without_doubtful_words(found, settings.min_transcript_confidence)
 
 
 async def read_video(
-    path: Path, options: Options, tools: Tools, watch: Stopwatch, *, sound: bool, words: bool
+    path: Path,
+    options: Options,
+    tools: Tools,
+    watch: Stopwatch,
+    *,
+    sound: bool,
+    words: bool,
+    notebook: Notebook | None = None,
 ) -> Found:
-    """Faces, voice and words of a video. Raises `MediaError` and `RunnerError`."""
+    """Faces, voice and words of a video. Raises `MediaError`, `RunnerError` and what the notebook raises."""
     settings = tools.settings
     rate = settings.frames_per_second
     listener = Listener(tools.models, options.language, words)
+    watcher = Watcher(tools.models, 1 / rate)
+    bookmark = Bookmark(notebook, listener, watcher) if notebook else None
     stream = tools.decoder.stream(
-        path, audio=sound, video=True, max_seconds=settings.max_video_seconds, frames_per_second=rate
+        path,
+        audio=sound,
+        video=True,
+        max_seconds=settings.max_video_seconds,
+        frames_per_second=rate,
+        start_seconds=bookmark.start_seconds if bookmark else 0.0,
     )
     async with stream as media:
-        watcher = Watcher(tools.models, 1 / rate, media.info.width or 1)
-        heard = await _listen(media, listener, watcher, watch)
-    summary = media.summary
-    facts = Media(summary.seconds, media.info.width, media.info.height, summary.frames_read)
+        watcher.width = media.info.width or 1
+        if notebook:
+            notebook.begin(media.info.about_seconds)
+        heard = await _listen(media, listener, watcher, watch, bookmark)
+    facts = Media(media.summary.seconds, media.info.width, media.info.height, watcher.frames_read)
     seen = watcher.finish(settings.min_face_quality, facts)
     if not media.info.has_video:
         seen = Found(media=facts, notices=(Notice("no_video", "The file has no picture track; its sound was used."),))
     if sound:
         heard = heard if media.info.has_audio else _NO_AUDIO
-        seen = _both(seen, without_doubtful_words(heard, settings.min_transcript_confidence))
+        seen = both(seen, without_doubtful_words(heard, settings.min_transcript_confidence))
     return _cut_short(seen, media)
 
 
-async def _listen(media: MediaStream, listener: Listener, watcher: Watcher | None, watch: Stopwatch) -> Found:
+async def _listen(
+    media: MediaStream, listener: Listener, watcher: Watcher | None, watch: Stopwatch, bookmark: Bookmark | None
+) -> Found:
     """Send each chunk down its lane until the file ends; what was heard."""
     ears: Lane[Samples] = Lane(listener.feed)
     eyes: Lane[Frames] = Lane(watcher.feed) if watcher else Lane(_ignore)
+    watch.add(bookmark.timings if bookmark else {})
     try:
         chunks = aiter(media)
         while True:
@@ -110,16 +139,28 @@ async def _listen(media: MediaStream, listener: Listener, watcher: Watcher | Non
                 chunk = await anext(chunks, None)
             if chunk is None:
                 break
+            if bookmark and (chunk := bookmark.unread(chunk)) is None:
+                continue
             with watch("speech" if isinstance(chunk, Samples) else "face"):
                 await (ears.put(chunk) if isinstance(chunk, Samples) else eyes.put(chunk))
-        with watch("face"):
-            await eyes.drain()
+            if bookmark and bookmark.is_due:
+                await _drain(ears, eyes, watch)
+                await bookmark.keep(watch.seconds)
+        await _drain(ears, eyes, watch)
+        if bookmark and bookmark.has_news:
+            await bookmark.keep(watch.seconds)
         with watch("speech"):
-            await ears.drain()
             return await listener.finish()
     finally:
         for lane in (ears, eyes, listener):
             lane.cancel()
+
+
+async def _drain(ears: Lane[Samples], eyes: Lane[Frames], watch: Stopwatch) -> None:
+    with watch("face"):
+        await eyes.drain()
+    with watch("speech"):
+        await ears.drain()
 
 
 async def _ignore(_: Frames) -> None:
@@ -136,7 +177,7 @@ def _cut_short(found: Found, media: MediaStream) -> Found:
     return replace(found, notices=(*found.notices, Notice("truncated", detail)))
 
 
-def _both(seen: Found, heard: Found) -> Found:
+def both(seen: Found, heard: Found) -> Found:
     """What was seen and what was heard of one video."""
     return replace(
         heard,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from service.domain.sentiment import NO_EVIDENCE, verdict
 from service.domain.timeline import Moment, average
 from service.features.speech import (
     SAMPLE_RATE,
+    DetectorState,
     Samples,
     Segment,
     SignalQuality,
     SpeechDetector,
+    StoredSamples,
     VoiceActivity,
     signal_quality,
     windows,
@@ -44,7 +46,7 @@ CLIPPED_FRACTION = 0.005
 class Tape:
     """The last `CONTEXT_SECONDS` of a recording, addressed by its own time."""
 
-    samples: Samples
+    samples: StoredSamples
     start: int = 0
 
     def record(self, samples: Samples) -> None:
@@ -70,7 +72,50 @@ class Passage:
 
     start: float
     end: float
-    samples: Samples
+    samples: StoredSamples
+
+
+@dataclass
+class Heard:
+    """What a listener has written down: some hundred bytes for each second of speech."""
+
+    segments: list[SpeechSegment] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
+    qualities: list[SignalQuality] = field(default_factory=list)
+    transcripts: list[Transcript] = field(default_factory=list)
+
+    @property
+    def lengths(self) -> tuple[int, int, int, int]:
+        """How much of each is written down."""
+        return len(self.segments), len(self.moments), len(self.qualities), len(self.transcripts)
+
+    def since(self, lengths: tuple[int, int, int, int]) -> Heard:
+        """What has been added since these were its `lengths`."""
+        segments, moments, qualities, transcripts = lengths
+        return Heard(
+            self.segments[segments:],
+            self.moments[moments:],
+            self.qualities[qualities:],
+            self.transcripts[transcripts:],
+        )
+
+    def add(self, news: Heard) -> None:
+        """Write more down."""
+        self.segments += news.segments
+        self.moments += news.moments
+        self.qualities += news.qualities
+        self.transcripts += news.transcripts
+
+
+@dataclass(frozen=True)
+class Ear:
+    """What a listener has in mind beside what it has written down; it does not grow with the recording."""
+
+    detector: DetectorState
+    tape: Tape
+    passage: Passage | None
+    heard_samples: int
+    unavailable: Notice | None
 
 
 class Listener:
@@ -83,13 +128,27 @@ class Listener:
         self._unavailable = _untranscribed(models, language) if transcribe else None
         self._detector = SpeechDetector()
         self._tape = Tape(np.zeros(0, np.float32))
-        self._segments: list[SpeechSegment] = []
-        self._moments: list[Moment] = []
-        self._qualities: list[SignalQuality] = []
         self._passage: Passage | None = None
         self._writing: asyncio.Task[Transcript] | None = None
-        self._transcripts: list[Transcript] = []
         self._heard_samples = 0
+        self.heard = Heard()
+
+    @property
+    def seconds(self) -> float:
+        """How far it has heard."""
+        return self._heard_samples / SAMPLE_RATE
+
+    async def pause(self) -> Ear:
+        """What it has in mind, once nothing is being written; it can go on as before, or another with `resume`."""
+        await self._collect()
+        return Ear(self._detector.state(), self._tape, self._passage, self._heard_samples, self._unavailable)
+
+    def resume(self, ear: Ear, heard: Heard) -> None:
+        """Go on where another listener paused."""
+        self._detector.resume(ear.detector)
+        self._tape, self._passage = ear.tape, ear.passage
+        self._heard_samples, self._unavailable = ear.heard_samples, ear.unavailable
+        self.heard = heard
 
     async def feed(self, chunk: Chunk) -> None:
         """Hear some seconds more."""
@@ -109,6 +168,28 @@ class Listener:
         found = self._sounds()
         return await self._words(found) if self._transcribe else found
 
+    async def now(self) -> Moment | None:
+        """How the voice sounds in the last window of speech that has not ended yet; it does not enter the verdict."""
+        since = self._detector.open_since
+        if since is None:
+            return None
+        window_seconds = self._models.info["speech"].settings.get("window_seconds", 4.0)
+        spoken = Segment(max(since, self.seconds - window_seconds), self.seconds, 1.0)
+        samples = self._tape.cut(spoken.start_seconds, spoken.end_seconds)[: round(window_seconds * SAMPLE_RATE)]
+        (said,) = await self._models.speech([samples])
+        quality = signal_quality(self._tape.samples, [self._tape.here(spoken)])
+        return Moment(spoken.start_seconds, spoken.end_seconds, said, quality.score)
+
+    async def take_down(self) -> None:
+        """End a passage once the pause behind it is long enough, and note words that are ready; waits for none."""
+        silent = self._detector.judged_seconds - VoiceActivity().padding_seconds
+        if self._writing is not None and not self._writing.done():
+            return
+        if self._passage and self._detector.open_since is None and silent - self._passage.end > PAUSE_SECONDS:
+            await self._end_passage()
+        elif self._writing is not None:
+            await self._collect()
+
     def cancel(self) -> None:
         """Stop writing; what is written is lost."""
         if self._writing:
@@ -127,9 +208,9 @@ class Listener:
             Moment(window.start_seconds + offset, window.end_seconds + offset, prediction, quality.score)
             for window, prediction in zip(cut, said, strict=True)
         ]
-        self._moments += moments
-        self._qualities.append(quality)
-        self._segments.append(_segment(segment, moments, quality.score))
+        self.heard.moments += moments
+        self.heard.qualities.append(quality)
+        self.heard.segments.append(_segment(segment, moments, quality.score))
         if self._transcribe and self._unavailable is None:
             await self._write(segment)
 
@@ -167,13 +248,13 @@ class Listener:
         if writing is None:
             return
         try:
-            self._transcripts.append(await writing)
+            self.heard.transcripts.append(await writing)
         except TranscriptUnavailable as unavailable:
             self._unavailable = Notice("transcript_unavailable", str(unavailable))
 
     def _sounds(self) -> Found:
-        media = Media(seconds=self._heard_samples / SAMPLE_RATE)
-        opinion = average(self._moments)
+        media = Media(seconds=self.seconds)
+        opinion = average(self.heard.moments)
         if opinion is None:
             notice = Notice("no_speech", f"Nobody speaks in the {media.seconds:.1f} s that were heard.")
             return Found(speech=SpeechPart(NO_EVIDENCE, {}, 0.0), media=media, notices=(notice,))
@@ -183,24 +264,24 @@ class Listener:
             speech=SpeechPart(
                 sentiment=verdict(prediction.probabilities),
                 emotions=prediction.emotions,
-                speech_seconds=sum(segment.end - segment.start for segment in self._segments),
-                segments=tuple(self._segments),
+                speech_seconds=sum(segment.end - segment.start for segment in self.heard.segments),
+                segments=tuple(self.heard.segments),
             ),
-            moments={"speech": self._moments},
+            moments={"speech": self.heard.moments},
             media=media,
             models=("speech",),
-            notices=_quality_notices(self._qualities),
+            notices=_quality_notices(self.heard.qualities),
         )
 
     async def _words(self, found: Found) -> Found:
         if self._unavailable is not None:
             return replace(found, notices=(*found.notices, self._unavailable))
-        segments = tuple(segment for transcript in self._transcripts for segment in transcript.segments)
+        segments = tuple(segment for transcript in self.heard.transcripts for segment in transcript.segments)
         if not segments:
             return found
         transcript = Transcript(
             text=" ".join(segment.text.strip() for segment in segments),
-            language=self._transcripts[0].language,
+            language=self.heard.transcripts[0].language,
             confidence=mean_confidence(segments),
             segments=segments,
         )
