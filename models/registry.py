@@ -62,9 +62,9 @@ class ModelEntry:
         wanted = self.sha256 if file is None else self.files[file]
         path = FOLDER / (self.file if file is None else file)
         if not path.is_file():
-            raise WeightsMismatch(f"{path} is missing.")
+            raise WeightsMismatch(f"{path.name} is missing.")
         if sha256(path) != wanted:
-            raise WeightsMismatch(f"{path} is not the file that models/registry.toml names for {self.identifier}.")
+            raise WeightsMismatch(f"{path.name} is not the file that models/registry.toml names for {self.identifier}.")
         return path
 
 

@@ -20,6 +20,7 @@ ANSWERS = {
     "timed_out",
 }
 FILES = {"malformed_multipart", "too_large", "unsupported_media", "undecodable"}
+FINDING = {"cancelled", "internal", "not_ready", "timed_out"}
 TEXTS = {"malformed_json", "too_large", "unsupported_media", "too_long"}
 
 ROUTES = {
@@ -29,19 +30,24 @@ ROUTES = {
     ("post", "/v1/video"): ANSWERS | FILES | {"use_restricted"},
     ("post", "/v1/analyze"): ANSWERS | FILES | {"use_restricted", "too_long"},
     ("get", "/v1/stream"): {"upgrade_required", "overloaded", "not_ready", "shutting_down"},
+    ("get", "/v1/history"): FINDING | {"invalid_input"},
+    ("get", "/v1/history/export"): FINDING | {"invalid_input"},
+    ("get", "/v1/history/{identifier}"): FINDING | {"not_found"},
+    ("delete", "/v1/history/{identifier}"): FINDING | {"not_found"},
+    ("delete", "/v1/history"): FINDING,
     ("get", "/v1/models"): {"internal"},
     ("get", "/problems"): set(),
     ("get", "/problems/{code}"): {"not_found"},
     ("get", "/health"): set(),
     ("get", "/livez"): set(),
-    ("get", "/readyz"): {"not_ready"},
+    ("get", "/readyz"): {"not_ready", "shutting_down"},
     ("get", "/metrics"): set(),
     ("get", "/docs.json"): set(),
     ("get", "/openapi.json"): set(),
     ("get", "/docs"): set(),
     ("get", "/"): set(),
 }
-OPTIONS = {"language", "explain", "transcribe", "aspects", "detail", "min_confidence"}
+OPTIONS = {"language", "explain", "transcribe", "aspects", "detail", "store", "min_confidence"}
 WARNINGS = {
     "no_face",
     "no_speech",
@@ -53,6 +59,7 @@ WARNINGS = {
     "transcript_uncertain",
     "language_unsupported",
     "clipped",
+    "not_stored",
 }
 ANALYSIS = {
     "id",
@@ -100,11 +107,11 @@ def test_each_route_lists_its_problems(document, route):
 
 
 def _refusals(path: str) -> set[str]:
-    """What access control adds: nothing to probes, limits to pages and models, credentials to the rest."""
+    """What is added to all but probes: limits and the end of the service; and credentials where there is more."""
     if path in ("/livez", "/readyz", "/health", "/metrics"):
         return set()
     scoped = path.startswith("/v1/") and not path.startswith("/v1/models")
-    return {"rate_limited"} | ({"unauthenticated", "forbidden"} if scoped else set())
+    return {"rate_limited", "shutting_down"} | ({"unauthenticated", "forbidden"} if scoped else set())
 
 
 def test_while_access_control_is_off_the_document_asks_for_no_credentials(document):
