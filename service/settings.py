@@ -179,6 +179,35 @@ class Settings(BaseSettings):
         default=365.0, ge=0, description="Days after which is forgotten who removed what; 0 keeps it for ever."
     )
 
+    queue_url: SecretStr | None = Field(
+        default=None, description="Queue of jobs: `redis://…`; a file in the state folder if unset."
+    )
+    jobs_folder: Path | None = Field(
+        default=None,
+        description="Media and results of jobs, shared by all machines that work on them; `jobs` in the state folder.",
+    )
+    job_hours: float = Field(default=24.0, gt=0, description="Results of jobs are kept for so long.")
+    max_queued_jobs: int = Field(default=1000, ge=1, description="Jobs that may wait before new ones get a 503.")
+    min_free_bytes: int = Field(
+        default=1_000_000_000, ge=0, description="No job is taken when the disk of the jobs has less than this left."
+    )
+    max_job_bytes: int = Field(default=4_000_000_000, description="Largest body of a job.")
+    max_job_audio_seconds: float = Field(default=14_400.0, description="Longest audio of a job.")
+    max_job_video_seconds: float = Field(default=14_400.0, description="Longest video of a job.")
+    max_job_rows: int = Field(default=1_000_000, description="Most texts of a job.")
+    job_part_seconds: float = Field(
+        default=60.0, gt=0, description="Work on a recording is safe, and resumes, after each such stretch of it."
+    )
+    job_part_rows: int = Field(default=512, ge=1, description="The same for texts.")
+    job_lease_seconds: float = Field(
+        default=15.0, gt=0, description="A worker that is silent for so long has lost its job to the next."
+    )
+    job_idle_minutes: float = Field(default=10.0, gt=0, description="An idle worker lets its models go after this.")
+    job_niceness: int = Field(default=10, ge=0, le=19, description="How far workers stand back behind requests.")
+    worker_metrics_port: int = Field(
+        default=0, ge=0, description="Port of a worker's own /metrics, on HOST; 0: none, the gateway's has them."
+    )
+
     auth: Literal["off", "api_key", "jwt", "both"] = Field(
         default="off", description="Who may ask: everybody, or holders of API keys, of tokens, or of either."
     )

@@ -105,9 +105,7 @@ class PartsNotebook:
     def _write(self, part: Checkpoint) -> None:
         """First what was added, then where it stands: a part without its standing is written over."""
         number = self._parts + 1
-        standing = Standing(
-            number, part.heard_seconds, part.seen_seconds, part.ear, part.frames_read, part.timings
-        )
+        standing = Standing(number, part.heard_seconds, part.seen_seconds, part.ear, part.frames_read, part.timings)
         write_whole(self._part_path(number), _json(News(part.heard, part.seen)))
         write_whole(self._standing_path, _json(standing))
 

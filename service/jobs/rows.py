@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its text, or why it has none. Rows count from 1, a header not counted; `end` is where the next starts."""
+    """One row: its text, or why it has none. Rows count from 1 without the header; at `end` the next one starts."""
 
     text: str | None
     fault: str | None
@@ -122,9 +122,8 @@ class RowFile:
         start = place or Place()
         lines, number = _Lines(file, start, may_skip=True), start.row
         for line in lines:
-            if self._format == "jsonl" and not line.strip():
-                if not lines.too_long:
-                    continue
+            if self._format == "jsonl" and not line.strip() and not lines.too_long:
+                continue
             number += 1
             end = Place(lines.offset, number, lines.number)
             if lines.too_long:

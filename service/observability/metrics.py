@@ -7,13 +7,15 @@ people send becomes a label.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE  # noqa: F401  (goes with `scrape`)
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service import __version__
@@ -25,6 +27,7 @@ from service.observability import folding
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_JOB_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
 _TENTHS = tuple(tenth / 10 for tenth in range(1, 11))
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -53,10 +56,14 @@ _stream_seconds = Histogram(
     "stream_latency_seconds", "Seconds from capture to a stream's result.", ("source",), buckets=_SECONDS
 )
 _stream_pictures = Counter("stream_pictures_total", "Pictures of streams.", ("outcome",))
+_job_seconds = Histogram(
+    "job_duration_seconds", "Seconds from the beginning of a job to its end.", ("kind", "state"), buckets=_JOB_SECONDS
+)
 _rejected = Counter("media_rejected_total", "Files that were refused.", ("kind", "code"))
 _predictions = Counter("predictions_total", "Verdicts given.", ("modality", "label"))
 _abstentions = Counter("abstentions_total", "Fused verdicts withheld.", ("reason",))
 _confidence = Histogram("prediction_confidence", "Confidence of the verdicts given.", ("modality",), buckets=_TENTHS)
+_stored = Counter("history_writes_total", "Analyses that were to be stored.", ("outcome",))
 _auth_failures = Counter("auth_failures_total", "Requests whose credentials were not enough.", ("reason",))
 _rate_limited = Counter("rate_limited_total", "Requests refused since their client had asked too often.")
 _limits_failures = Counter("rate_limit_store_failures_total", "Times that Redis did not answer about rate limits.")
@@ -109,6 +116,11 @@ def rejected(kind: str, code: str) -> None:
     _child(_rejected, kind, code).inc()
 
 
+def stored(outcome: str, count: int) -> None:
+    """Count analyses that were `stored`, or that `failed` to be."""
+    _child(_stored, outcome).inc(count)
+
+
 def auth_failed(reason: str) -> None:
     """Count one request or WebSocket whose credentials were not enough."""
     _child(_auth_failures, reason).inc()
@@ -127,6 +139,16 @@ def limits_store_failed() -> None:
 def anomaly(kind: str) -> None:
     """Count one burst of refusals of a kind to a client."""
     _child(_anomalies, kind).inc()
+
+
+def job_began(waited_seconds: float) -> None:
+    """A worker took a job on."""
+    _child(_queue_seconds, "jobs").observe(max(waited_seconds, 0.0))
+
+
+def job_ended(kind: str, state: str, seconds: float) -> None:
+    """A job is over, so long after it was begun."""
+    _child(_job_seconds, kind, state).observe(max(seconds, 0.0))
 
 
 class ModelMetrics:
@@ -152,16 +174,41 @@ class ModelMetrics:
         _child(_model_failures, model).inc()
 
 
-def scrape() -> bytes:
-    """Every metric of every process of this service, as Prometheus reads it."""
+def scrape(depths: Mapping[str, int] = MappingProxyType({})) -> bytes:
+    """Every metric of every process of this service, as Prometheus reads it.
+
+    `depths` are of queues that all processes share, asked now: a gauge in each process would be summed.
+    """
     folder = os.environ.get(MULTIPROCESS_FOLDER)
     if not folder:
+        for queue, depth in depths.items():
+            _child(_queue_depth, queue).set(depth)
         return generate_latest(REGISTRY)
     forget_the_dead()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=folder)
+    _WithDepths(registry, folder, depths)
     with folding.unfolded(Path(folder)):
         return generate_latest(registry)
+
+
+class _WithDepths(MultiProcessCollector):
+    """What all processes counted, and the depths of the queues that they share."""
+
+    def __init__(self, registry: CollectorRegistry, folder: str, depths: Mapping[str, int]) -> None:
+        self._depths = depths
+        super().__init__(registry, path=folder)
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of the scrape."""
+        depth = Metric("queue_depth", "Items that wait.", "gauge")
+        for family in super().collect():
+            if family.name == depth.name:
+                depth.samples = family.samples
+            else:
+                yield family
+        for queue, items in self._depths.items():
+            depth.add_sample(depth.name, {"queue": queue}, items)
+        yield depth
 
 
 def forget_the_dead() -> None:
