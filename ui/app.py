@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,15 +14,20 @@ import uvicorn
 from fastapi import FastAPI
 
 from ui.client import AsyncClient
+from ui.client.address import LOOPBACK
 from ui.headers import Shielded
+from ui.login import PatientLogin, logins
 from ui.page import page
 from ui.settings import Settings, settings
 from ui.tabs.asking import Desk
 from ui.theme import theme
 from ui.uploads import Uploads
+from ui.visitors import VisitorKeys
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE / "examples"
+
+log = logging.getLogger(__name__)
 
 
 def create_app(now: Settings) -> FastAPI:
@@ -29,7 +35,9 @@ def create_app(now: Settings) -> FastAPI:
     uploads = Uploads(now.uploads / str(now.port), now.keep_seconds, readable=[EXAMPLES])
     uploads.prepare()
     _tell_gradio(uploads)
-    client = AsyncClient(now.api_url, api_key=now.api_key, timeout_seconds=now.timeout_seconds)
+    visitors = VisitorKeys()
+    key = now.api_key.get_secret_value() if now.api_key else None
+    client = AsyncClient(now.api_url, api_key=key, timeout_seconds=now.timeout_seconds, auth=None if key else visitors)
     app = FastAPI(title="Multimodal Sentiment UI", openapi_url=None, lifespan=_lifespan(uploads, client))
 
     @app.get("/health")
@@ -38,13 +46,21 @@ def create_app(now: Settings) -> FastAPI:
         return {"status": "healthy"}
 
     app.add_middleware(Shielded)
-    return _mounted(app, Desk(client, uploads, EXAMPLES), now)
+    app.add_middleware(PatientLogin)
+    return _mounted(app, Desk(client, uploads, EXAMPLES, visitors, now.api_url, keyless=key is None), now)
 
 
 def main() -> None:
     """Serve until told to stop."""
     now = settings()
+    _warn_if_open(now)
     uvicorn.run(create_app(now), host=now.host, port=now.port, log_level="warning", timeout_graceful_shutdown=3)
+
+
+def _warn_if_open(now: Settings) -> None:
+    """Whoever reaches the page asks the service with the page's key."""
+    if now.api_key and not (now.auth or now.auth_file) and now.host not in LOOPBACK:
+        log.warning("THE PAGE ASKS FOR NO LOGIN and has a key: whoever reaches it uses that key. Set UI_AUTH.")
 
 
 def _tell_gradio(uploads: Uploads) -> None:
@@ -78,6 +94,7 @@ def _mounted(app: FastAPI, desk: Desk, now: Settings) -> FastAPI:
         footer_links=[],
         max_file_size=now.max_upload_bytes,
         show_error=False,
+        auth=logins(now),
         theme=theme(),
         css_paths=HERE / "page.css",
         head=f"<script>{script}</script>",

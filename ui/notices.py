@@ -19,6 +19,7 @@ _STATES = {
     "healthy": ("positive", "Service ready"),
     "degraded": ("undecided", "Service degraded"),
     "unhealthy": ("negative", "Service unhealthy"),
+    "guarded": ("neutral", "Service answers"),
     "unreachable": ("negative", "Service not reachable"),
 }
 

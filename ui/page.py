@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
-from ui.client import ServiceError
+from ui.client import Problem, ServiceError
+from ui.key_box import key_box, wanted
 from ui.notices import FOOT, head
 from ui.tabs import audio, image, text, together, video
 from ui.tabs.asking import Desk
@@ -16,6 +17,7 @@ def page(desk: Desk) -> gr.Blocks:
     """The whole page; mounted by `ui.app`."""
     with gr.Blocks(title="Multimodal Sentiment", analytics_enabled=False, fill_width=True) as blocks:
         top = gr.HTML(head())
+        box = key_box(desk)
         with gr.Tabs():
             for name, tab in TABS.items():
                 with gr.Tab(name):
@@ -25,12 +27,19 @@ def page(desk: Desk) -> gr.Blocks:
         async def greet() -> str:
             try:
                 return head((await desk.client.health()).status)
+            except Problem as problem:
+                return head("guarded" if problem.status in (401, 403) else "unhealthy")
             except ServiceError:
                 return head("unreachable")
 
+        async def offer() -> dict:
+            return gr.update(visible=await wanted(desk))
+
         async def leave(request: gr.Request) -> None:
             desk.uploads.close(str(request.session_hash))
+            desk.visitors.forget(str(request.session_hash))
 
-        blocks.load(greet, outputs=[top], show_progress="hidden", queue=False, api_visibility="private")
+        for ask, shown in ((greet, top), (offer, box)):
+            blocks.load(ask, outputs=[shown], show_progress="hidden", queue=False, api_visibility="private")
         blocks.unload(leave)
     return blocks

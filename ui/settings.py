@@ -7,7 +7,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,7 +25,15 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SENTIMENT_API_URL", "UI_API_URL"),
         description="Address of the service.",
     )
-    api_key: str | None = Field(default=None, description="Sent to the service as a bearer token.", repr=False)
+    api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("UI_API_KEY", "SENTIMENT_API_KEY"),
+        description="Key or token for the service; without one, visitors may enter their own if it asks for one.",
+    )
+    auth: SecretStr | None = Field(
+        default=None, description="Who may see the page: entries that `python -m ui.login NAME` makes, with commas."
+    )
+    auth_file: Path | None = Field(default=None, description="The same in a file, one a line.")
     host: str = Field(default="127.0.0.1", description="Address that the page listens on.")
     port: int = Field(default=7860, description="Port of the page.")
     timeout_seconds: float = Field(default=330.0, gt=0, description="Longest wait for an answer of the service.")
@@ -48,7 +56,7 @@ def main() -> None:
     """Print every setting with its value and meaning."""
     now = settings()
     for name, info in Settings.model_fields.items():
-        value = "(set)" if name == "api_key" and now.api_key else getattr(now, name)
+        value = getattr(now, name)
         variable = "SENTIMENT_API_URL" if name == "api_url" else f"UI_{name.upper()}"
         print(f"{variable:22} {value!s:34} {info.description}")
 

@@ -39,10 +39,14 @@ class AsyncClient:
         retries: Retries | None = None,
         allow_plain_http: bool | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        auth: httpx.Auth | None = None,
     ) -> None:
-        """What is left out is read from SENTIMENT_API_URL and SENTIMENT_API_KEY. Raises `UnsafeAddress`."""
+        """What is left out is read from SENTIMENT_API_URL and SENTIMENT_API_KEY. Raises `UnsafeAddress`.
+
+        `auth` may give each request a key of its own.
+        """
         where = address(base_url, api_key, token, timeout_seconds, allow_plain_http)
-        http = httpx.AsyncClient(transport=transport, **where.settings())
+        http = httpx.AsyncClient(transport=transport, auth=auth, **where.settings())
         self._line = _Line(http, Manners(where, retries or Retries()))
         self.jobs = AsyncJobs(self._line)
         self.history = AsyncHistory(self._line)
@@ -55,6 +59,7 @@ class AsyncClient:
     analyze = awaits(calls.analyze)
     models = awaits(calls.models)
     health = awaits(calls.health)
+    document = awaits(calls.document)
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -39,10 +39,14 @@ class Client:
         retries: Retries | None = None,
         allow_plain_http: bool | None = None,
         transport: httpx.BaseTransport | None = None,
+        auth: httpx.Auth | None = None,
     ) -> None:
-        """What is left out is read from SENTIMENT_API_URL and SENTIMENT_API_KEY. Raises `UnsafeAddress`."""
+        """What is left out is read from SENTIMENT_API_URL and SENTIMENT_API_KEY. Raises `UnsafeAddress`.
+
+        `auth` may give each request a key of its own.
+        """
         where = address(base_url, api_key, token, timeout_seconds, allow_plain_http)
-        http = httpx.Client(transport=transport, **where.settings())
+        http = httpx.Client(transport=transport, auth=auth, **where.settings())
         self._line = _Line(http, Manners(where, retries or Retries()))
         self.jobs = Jobs(self._line)
         self.history = History(self._line)
@@ -55,6 +59,7 @@ class Client:
     analyze = asks(calls.analyze)
     models = asks(calls.models)
     health = asks(calls.health)
+    document = asks(calls.document)
 
     def close(self) -> None:
         """Close its connections."""

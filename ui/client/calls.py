@@ -119,6 +119,11 @@ def health() -> Call[Health]:
     return Call("GET", "/health", answers.health, expected=(200, 503))
 
 
+def document() -> Call[dict[str, Any]]:
+    """The OpenAPI document of the service, which also says whether it asks for credentials."""
+    return Call("GET", "/docs.json", dict)
+
+
 def submit(
     *,
     text: str | None = None,

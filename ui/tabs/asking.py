@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,8 +12,10 @@ import gradio as gr
 from gradio.components import Component
 
 from ui.client import Analysis, AsyncClient, Options, ServiceError
+from ui.client.address import DEFAULT_URL
 from ui.result import EMPTY, failed, render, working
 from ui.uploads import UploadGone, Uploads
+from ui.visitors import VisitorKeys
 
 Payload = Mapping[str, object] | None
 """What a media component holds: Gradio's file record, or nothing."""
@@ -32,6 +34,10 @@ class Desk:
     client: AsyncClient
     uploads: Uploads
     examples: Path
+    visitors: VisitorKeys = field(default_factory=VisitorKeys)
+    api_url: str = DEFAULT_URL
+    keyless: bool = True
+    """Whether the page has no key of its own to send."""
 
     def given(self, payload: Payload, missing: str) -> Path:
         """The file of a component. Raises `NothingGiven` with the sentence `missing`, or `UploadGone`."""
