@@ -20,6 +20,10 @@ class Prediction:
 
     probabilities: Distribution
     emotions: Mapping[str, float] = field(default_factory=dict)
+    presence: float = 1.0
+    """The probability that the input is what the model judges, a face for one of faces; 1 where it can't tell."""
+    clarity: float = 1.0
+    """How much of what it judges the input shows, in [0, 1]; 1 where the model can't tell."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,12 @@ NMS_IOU = 0.4
 MOST_CANDIDATES = 500
 """What suppression looks at, best first: a bound on its time and memory whatever a picture shows."""
 
+LOW_QUALITY = 0.4
+"""Faces of less quality are named by a warning, even where they are good enough to count for something."""
+
+CLARITY_FROM, CLARITY_TO = 0.2, 0.8
+"""Clarity, as the face model tells it, at which nothing is left of a face's quality, and everything."""
+
 CROP_SIZE = 64
 """Side of an aligned face in pixels, unless the model that reads it says otherwise."""
 
@@ -73,11 +79,12 @@ class QualityParts:
     pose: float
     light: float
     score: float
+    clarity: float = 1.0
 
     @property
     def product(self) -> float:
         """One bad part makes a bad face."""
-        return self.size * self.sharpness * self.pose * self.light * self.score
+        return self.size * self.sharpness * self.pose * self.light * self.score * self.clarity
 
 
 def letterbox(picture: Picture, side: int, *, square: bool = False) -> View:
@@ -201,18 +208,19 @@ def align(picture: Picture, landmarks: Points, size: int = CROP_SIZE, margin: fl
     return np.asarray(warped, np.uint8)
 
 
-def quality(picture: Picture, detection: Detection) -> float:
+def quality(picture: Picture, detection: Detection, clarity: float = 1.0) -> float:
     """How far a face can be trusted to show an expression, in [0, 1]: the product of `quality_parts`."""
-    return quality_parts(picture, detection).product
+    return quality_parts(picture, detection, clarity).product
 
 
-def quality_parts(picture: Picture, detection: Detection) -> QualityParts:
-    """Size, sharpness, pose, light and score of a face, each in [0, 1].
+def quality_parts(picture: Picture, detection: Detection, clarity: float = 1.0) -> QualityParts:
+    """Size, sharpness, pose, light, score and clarity of a face, each in [0, 1].
 
     `size` rises with the box's shorter side, from 0 at 8 to 1 at 48 pixels. `sharpness` rises with the variance of the
     Laplacian of the aligned grey crop (Pech-Pacheco et al. 2000). `pose` falls as the nose leaves the middle between
     the eyes, from 1 in front to 0 in full profile. `light` falls as the crop's mean nears black or white, and with its
-    contrast.
+    contrast. `clarity` rises with how much of a face the face model says that the crop shows: it falls with masks,
+    hands, heavy compression, blur and noise, and is 1 for a model that can't tell.
     """
     grey = cv2.cvtColor(align(picture, detection.landmarks, CROP_SIZE), cv2.COLOR_RGB2GRAY)
     mean, contrast = float(grey.mean()), float(grey.std())
@@ -222,6 +230,7 @@ def quality_parts(picture: Picture, detection: Detection) -> QualityParts:
         pose=_ramp(-asymmetry(detection.landmarks), -1.2, -0.2),
         light=min(_ramp(mean, 5, 45), _ramp(-mean, -250, -215)) * _ramp(contrast, 4, 20),
         score=min(max(detection.score, 0.0), 1.0),
+        clarity=_ramp(clarity, CLARITY_FROM, CLARITY_TO),
     )
 
 

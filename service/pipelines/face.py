@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from service.domain.fusion import Opinion
 from service.domain.sentiment import NO_EVIDENCE, Prediction, verdict
 from service.domain.timeline import Moment, mean
 from service.domain.tracks import Box, match
-from service.features.face import CROP_SIZE, Detection, align, quality
+from service.features.face import CROP_SIZE, LOW_QUALITY, Detection, align, quality
 from service.media.decoder import Picture
 from service.media.stream import Frames
 from service.pipelines.found import Found
@@ -35,16 +35,24 @@ class Sighting:
 
 
 async def see(pictures: Sequence[NDArray[np.uint8]], scales: Sequence[float], models: Models) -> list[list[Sighting]]:
-    """The faces of each picture, largest first. `scales` are pixels of the picture given over pixels as sent."""
+    """The faces of each picture, largest first. `scales` are pixels of the picture given over pixels as sent.
+
+    What the detector finds is looked at once more by the face model, which knows some animals and things from faces.
+    """
     found = await models.detect(pictures)
-    size = models.info["face"].settings.get("crop_size", CROP_SIZE)
+    settings = models.info["face"].settings
+    size, least = settings.get("crop_size", CROP_SIZE), settings.get("presence_threshold", 0.0)
     crops = [
         align(picture, face.landmarks, size) for picture, faces in zip(pictures, found, strict=True) for face in faces
     ]
     said = iter(await models.face(crops) if crops else ())
+    told = [[(face, next(said)) for face in faces] for faces in found]
     return [
-        sorted((_sighting(face, picture, scale, next(said)) for face in faces), key=lambda s: -s.box[2] * s.box[3])
-        for picture, faces, scale in zip(pictures, found, scales, strict=True)
+        sorted(
+            (_sighting(face, picture, scale, says) for face, says in pairs if says.presence >= least),
+            key=lambda sighting: -sighting.box[2] * sighting.box[3],
+        )
+        for picture, pairs, scale in zip(pictures, told, scales, strict=True)
     ]
 
 
@@ -128,10 +136,7 @@ def _found(
 ) -> Found:
     """Fuse what is seen well enough; say what is not."""
     clear = [sighting for sighting in sightings if sighting.quality >= min_quality]
-    if len(clear) < len(sightings):
-        bad = len(sightings) - len(clear)
-        detail = f"{bad} of {len(sightings)} views of a face are too small, dark, blurred or turned to be judged."
-        notices = (*notices, Notice("low_quality", detail))
+    notices = (*notices, *_doubts(sightings, min_quality))
     used = ("face", "detector") if sightings else ("detector",)
     if not clear:
         return Found(face=FacePart(NO_EVIDENCE, {}, faces), media=media, models=used, notices=notices)
@@ -147,9 +152,20 @@ def _found(
     )
 
 
+def _doubts(sightings: Sequence[Sighting], min_quality: float) -> Iterator[Notice]:
+    """What to say of faces that can't be judged, or only so far."""
+    bad = sum(sighting.quality < min_quality for sighting in sightings)
+    poor = sum(sighting.quality < LOW_QUALITY for sighting in sightings) - bad
+    why = "too small, dark, blurred, compressed, covered or turned"
+    if bad:
+        yield Notice("low_quality", f"{bad} of {len(sightings)} views of a face are {why} to be judged.")
+    elif poor > 0:
+        yield Notice("low_quality", f"{poor} of {len(sightings)} views of a face are {why} to be judged well.")
+
+
 def _sighting(face: Detection, picture: NDArray[np.uint8], scale: float, prediction: Prediction) -> Sighting:
     x, y, width, height = (side / scale for side in face.box)
-    return Sighting(0.0, (x, y, width, height), face.score, quality(picture, face), prediction)
+    return Sighting(0.0, (x, y, width, height), face.score, quality(picture, face, prediction.clarity), prediction)
 
 
 def _at(sighting: Sighting, time: float) -> Sighting:

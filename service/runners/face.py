@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -46,9 +47,10 @@ class FaceDetector:
         self._threshold = threshold
 
     @classmethod
-    def load(cls, entry: ModelEntry, threads: int = 1) -> FaceDetector:
-        """The model of a registry entry. Raises `WeightsMismatch`."""
-        threshold = float(entry.settings.get("score_threshold", SCORE_THRESHOLD))
+    def load(cls, entry: ModelEntry, threads: int = 1, threshold: float | None = None) -> FaceDetector:
+        """The model of a registry entry, with its threshold unless one is given. Raises `WeightsMismatch`."""
+        if threshold is None:
+            threshold = float(entry.settings.get("score_threshold", SCORE_THRESHOLD))
         return cls(open_model(entry, threads), threshold=threshold)
 
     def detect(self, pictures: Sequence[Picture]) -> list[Detections | Failed]:
@@ -107,7 +109,7 @@ class YuNetDetector:
 
 
 class FaceModel:
-    """Aligned crops to calibrated emotions."""
+    """Aligned crops to calibrated emotions, and whether and how clearly each shows a face."""
 
     def __init__(
         self, session: InferenceSession, labels: Sequence[str], crop_size: int = CROP_SIZE, temperature: float = 1.0
@@ -141,10 +143,13 @@ class FaceModel:
         self.predict([np.zeros((self._crop_size, self._crop_size, 3), np.uint8)])
 
     def _infer(self, crops: Sequence[Picture]) -> list[Prediction | Failed]:
-        (logits,) = self._session.run(["logits"], {"faces": np.stack(crops)})
-        return [
-            calibration.emotions(row, self._labels, self._temperature) for row in calibration.rows(np.asarray(logits))
-        ]
+        logits, clarity = self._session.run(["logits", "clarity"], {"faces": np.stack(crops)})
+        rows = zip(calibration.rows(np.asarray(logits)), calibration.rows(np.asarray(clarity)), strict=True)
+        return [self._answer(row, presence, shown) for row, (presence, shown) in rows]
+
+    def _answer(self, logits: Sequence[float], presence: float, clarity: float) -> Prediction | Failed:
+        answer = calibration.emotions(logits, self._labels, self._temperature)
+        return replace(answer, presence=presence, clarity=clarity) if isinstance(answer, Prediction) else answer
 
 
 def _for_yunet(canvas: Picture) -> Picture:
