@@ -93,6 +93,22 @@ def point(start: float, verdict: dict[str, Any], **modalities: Any) -> dict[str,
     }
 
 
+def job(id: str, **more: Any) -> dict[str, Any]:
+    """A Job that waits."""
+    return {
+        "id": id,
+        "kind": "texts",
+        "state": "queued",
+        "progress": {"fraction": 0.0, "done": 0, "total": 4, "unit": "rows"},
+        "created": "2026-11-24T06:30:00Z",
+        "started": None,
+        "ended": None,
+        "expires": None,
+        "problem": None,
+        **more,
+    }
+
+
 def of_text(words: str) -> dict[str, Any]:
     """As of `POST /v1/text`: the first word decides."""
     first = words.split(maxsplit=1)[0] if words.split() else ""

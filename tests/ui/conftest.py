@@ -21,6 +21,8 @@ class StandIn:
 
     address: str
     seen: list[dict[str, Any]]
+    jobs: dict[str, dict[str, Any]]
+    kept: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +34,7 @@ def _running() -> Iterator[StandIn]:
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield StandIn(f"http://127.0.0.1:{port}", app.state.seen)
+    yield StandIn(f"http://127.0.0.1:{port}", app.state.seen, app.state.jobs, app.state.kept)
     server.should_exit = True
     thread.join()
 
@@ -40,5 +42,6 @@ def _running() -> Iterator[StandIn]:
 @pytest.fixture
 def stand_in(_running: StandIn) -> StandIn:
     """A service in the contract's shape whose answers are made up."""
-    _running.seen.clear()
+    for remembered in (_running.seen, _running.jobs, _running.kept):
+        remembered.clear()
     return _running
