@@ -10,14 +10,15 @@ import gradio as gr
 from ui.client import ServiceError
 from ui.client.address import address
 from ui.tabs.asking import Desk
+from ui.visitors import MAX_KEY_CHARACTERS
 
 ASKED = "The service asks for a key. It stays in the memory of this page's server until you close the page."
 
 
-def key_box(desk: Desk) -> gr.Group:
+def key_box(desk: Desk) -> gr.Column:
     """The box, hidden until `wanted` says that it is needed."""
-    with gr.Group(visible=False) as box, gr.Row():
-        field = gr.Textbox(label="API key", type="password", info=ASKED, max_length=8192, scale=5, min_width=240)
+    with gr.Column(visible=False) as box:
+        field = gr.Textbox(label="API key", type="password", info=ASKED, max_length=MAX_KEY_CHARACTERS)
         said = gr.HTML("", elem_classes="ms-label")
 
     async def keep(key: str, request: gr.Request) -> str:

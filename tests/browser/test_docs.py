@@ -22,7 +22,7 @@ def docs(browser: Browser, service: RunningService) -> Page:
 
 
 def test_a_text_can_be_tried_on_the_page(docs: Page):
-    docs.get_by_text("/v1/text", exact=True).click()
+    docs.locator("#post_text summary").click()
     docs.locator("#post_text textarea").fill('{"text": "I love it"}')
     docs.locator("#post_text button").click()
     expect(docs.locator("#post_text .good")).to_have_text("200")
@@ -30,7 +30,7 @@ def test_a_text_can_be_tried_on_the_page(docs: Page):
 
 
 def test_a_problem_is_shown_as_one(docs: Page):
-    docs.get_by_text("/v1/text", exact=True).click()
+    docs.locator("#post_text summary").click()
     docs.locator("#post_text textarea").fill("{")
     docs.locator("#post_text button").click()
     expect(docs.locator("#post_text .bad")).to_have_text("400")
@@ -38,12 +38,24 @@ def test_a_problem_is_shown_as_one(docs: Page):
 
 
 def test_a_file_can_be_sent_from_the_page(docs: Page):
-    docs.get_by_text("/v1/image", exact=True).click()
+    docs.locator("#post_image summary").click()
     docs.locator("#post_image input[type=file]").set_input_files(
         {"name": "note.txt", "mimeType": "text/plain", "buffer": b"This is only a text."}
     )
     docs.locator("#post_image button").click()
     expect(docs.locator("#post_image pre").last).to_contain_text("unsupported_media")
+
+
+def test_a_key_is_asked_for_only_where_it_is_needed_and_then_sent(docs: Page):
+    docs.locator("#post_text summary").click()
+    expect(docs.locator("#key")).to_be_hidden()
+    docs.evaluate("document.getElementById('key').hidden = false")  # as it is where the document lists credentials
+    docs.locator("#key input").fill("ms_key")
+    with docs.expect_request("**/v1/text") as asked:
+        docs.locator("#post_text button").click()
+    assert asked.value.headers["authorization"] == "Bearer ms_key"
+    expect(docs.locator("#post_text .good")).to_have_text("200")
+    expect(docs.locator("#post_text")).not_to_contain_text("ms_key")
 
 
 def test_the_page_fits_a_phone(docs: Page):
