@@ -73,6 +73,10 @@ class Uploads:
         if before is not None and before != path:
             self._release(before)
 
+    def forget(self, path: Path) -> None:
+        """Delete a file of the folder that has been read and that nobody shows."""
+        self._release(path)
+
     def close(self, session: str) -> None:
         """A page was closed: delete what it showed."""
         for key in [key for key in self._shown if key[0] == session]:

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 
 from tests.serving import RunningService, running_service
 from ui.client import Problem, Unreachable
-from ui.stream import AsyncStream, Stream, StreamResult, StreamSummary, StreamWarning
+from ui.client.stream import AsyncStream, Stream, StreamResult, StreamSummary, StreamWarning
 
 pytestmark = pytest.mark.server
 

@@ -20,7 +20,7 @@ def faces(answer: Analysis, picture_url: str | None = None) -> str:
         return ""
     picture = _picture(answer, part.faces, picture_url)
     seconds = answer.media.seconds if answer.media and answer.media.seconds else 0.0
-    rows = "".join(_row(face, seconds) for face in part.faces)
+    rows = "".join(face_row(face, seconds) for face in part.faces)
     title = "Face" if len(part.faces) == 1 else f"{len(part.faces)} faces"
     return f'<article class="ms-card"><h3>{title}</h3>{picture}<ul class="ms-faces">{rows}</ul></article>'
 
@@ -29,7 +29,7 @@ def _picture(answer: Analysis, found: Sequence[Face], url: str | None) -> str:
     media = answer.media
     if url is None or media is None or not media.width or not media.height:
         return ""
-    boxes = "".join(_box(face, media.width, media.height) for face in found)
+    boxes = "".join(face_box(face, media.width, media.height) for face in found)
     frame = style(ratio=f"{media.width}/{media.height}", aspect=media.width / media.height)
     return (
         f'<div class="ms-picture" {frame}><img src="{text(url)}" alt="The picture; faces marked: {len(found)}">'
@@ -37,7 +37,7 @@ def _picture(answer: Analysis, found: Sequence[Face], url: str | None) -> str:
     )
 
 
-def _box(face: Face, width: float, height: float) -> str:
+def face_box(face: Face, width: float, height: float) -> str:
     x, y, w, h = face.box
     left, top = 100 * x / width, 100 * y / height
     kind = tone(face.sentiment) if face.sentiment else "undecided"
@@ -47,7 +47,7 @@ def _box(face: Face, width: float, height: float) -> str:
     return f'<div class="ms-box ms-{kind}" {place}><span>{face.track}</span></div>'
 
 
-def _row(face: Face, seconds: float) -> str:
+def face_row(face: Face, seconds: float) -> str:
     emotion = max(face.emotions, key=face.emotions.__getitem__, default="")
     said = f"{emotion} {percent(face.emotions[emotion])}" if emotion else ""
     kind = tone(face.sentiment) if face.sentiment else "undecided"

@@ -149,7 +149,7 @@ class AsyncStream:
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: str | Address | None = None,
         *,
         api_key: str | None = None,
         token: str | None = None,
@@ -163,7 +163,7 @@ class AsyncStream:
 
         With `timestamps` each frame says when it was captured, so that latency counts from there.
         """
-        self._where = address(base_url, api_key, token, CONNECT_SECONDS, allow_plain_http)
+        self._where = _where(base_url, api_key, token, allow_plain_http)
         self._plan = Plan(modalities, sample_rate, timestamps, options)
         self._connection: AsyncConnection | None = None
 
@@ -244,7 +244,7 @@ class Stream:
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: str | Address | None = None,
         *,
         api_key: str | None = None,
         token: str | None = None,
@@ -255,7 +255,7 @@ class Stream:
         **options: Any,
     ) -> None:
         """As `AsyncStream`."""
-        self._where = address(base_url, api_key, token, CONNECT_SECONDS, allow_plain_http)
+        self._where = _where(base_url, api_key, token, allow_plain_http)
         self._plan = Plan(modalities, sample_rate, timestamps, options)
         self._connection: Connection | None = None
 
@@ -360,6 +360,14 @@ def read_event(message: str | bytes) -> StreamEvent | _Error:
         return _EVENT.validate_python(body)
     except (ValueError, ValidationError, AttributeError, KeyError, TypeError) as error:
         raise UnexpectedAnswer("The service answered in a form that this client does not understand.") from error
+
+
+def _where(
+    base_url: str | Address | None, api_key: str | None, token: str | None, allow_plain_http: bool | None
+) -> Address:
+    if isinstance(base_url, Address):
+        return base_url
+    return address(base_url, api_key, token, CONNECT_SECONDS, allow_plain_http)
 
 
 def _url(where: Address) -> str:

@@ -1,0 +1,184 @@
+"""Camera and microphone as they run: a verdict over the last seconds, and the whole when they stop."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ui.client.stream import AsyncStream
+from ui.live import LiveSession
+from ui.microphone import MAX_CHUNK_BYTES, NotSound
+from ui.notices import live_duty
+from ui.result import failed, render
+from ui.result.live import WAITING, live
+from ui.tabs.asking import Desk, Payload
+from ui.uploads import UploadGone
+
+PICTURE_EVERY_SECONDS = 0.3
+SOUND_EVERY_SECONDS = 0.5
+MAX_PICTURE_CHARACTERS = 4_000_000
+_JPEG = "data:image/jpeg;base64,"
+
+Leave = Callable[[str], Awaitable[None]]
+"""Told the page that was closed."""
+
+STOP, AGAIN = "Stop and sum up", "Start again"
+
+
+class Booths:
+    """The live session of each open page."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._sessions: dict[str, LiveSession] = {}
+        self._shown: dict[str, int] = {}
+
+    def of(self, page: str) -> LiveSession:
+        """A page's session; made when it is asked for first."""
+        if page not in self._sessions:
+            self._sessions[page] = LiveSession(self._stream)
+        return self._sessions[page]
+
+    def news(self, page: str) -> Any:
+        """What the page shows now; nothing if that has not changed since it asked last."""
+        session = self.of(page)
+        if self._shown.get(page) == session.seen.version:
+            return gr.skip()
+        self._shown[page] = session.seen.version
+        return shown(session)
+
+    async def leave(self, page: str) -> None:
+        """The page was closed."""
+        session = self._sessions.pop(page, None)
+        self._shown.pop(page, None)
+        if session is not None:
+            await session.close()
+
+    def _stream(self, transcribe: bool) -> AsyncStream:
+        desk = self._desk
+        key = desk.visitors.key() if desk.keyless else None
+        return desk.client.stream(api_key=key, transcribe="auto" if transcribe else "never", detail="full")
+
+
+def shown(session: LiveSession) -> str:
+    """The session as HTML: live, summed up, or why it ended."""
+    seen = session.seen
+    if seen.state != "ended":
+        return live(seen)
+    parts = [failed(seen.error)] if seen.error else []
+    parts += [render(seen.summary)] if seen.summary else []
+    return "".join(parts) or WAITING
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the tab is made of."""
+
+    camera: gr.Image
+    microphone: gr.Audio
+    heard: gr.Checkbox
+    button: gr.Button
+    verdict: gr.HTML
+
+
+def build(desk: Desk) -> Leave:
+    """The tab; what it gives is to be called when a page is closed."""
+    booths = Booths(desk)
+    with gr.Row():
+        with gr.Column(scale=5, min_width=300, elem_classes="ms-inputs ms-devices"):
+            gr.HTML(live_duty())
+            camera = gr.Image(
+                label="Camera",
+                sources=["webcam"],
+                streaming=True,
+                type="filepath",
+                height=300,
+                buttons=[],
+                webcam_options=gr.WebcamOptions(mirror=False),
+            )
+            microphone = gr.Audio(
+                label="Microphone", sources=["microphone"], streaming=True, type="filepath", buttons=[]
+            )
+            heard = gr.Checkbox(value=False, label="Transcribe what is said, and judge the words too")
+            button = gr.Button(STOP, variant="primary", elem_classes="ms-run")
+        with gr.Column(scale=7, min_width=300):
+            verdict = gr.HTML(WAITING)
+    _wire(booths, desk, Parts(camera, microphone, heard, button, verdict))
+    return booths.leave
+
+
+def _wire(booths: Booths, desk: Desk, parts: Parts) -> None:
+    """What happens when a picture or sound comes, or the button is pressed."""
+
+    async def see(payload: Payload, transcribe: bool, request: gr.Request) -> Any:
+        page = str(request.session_hash)
+        data = picture_of(payload)
+        if data is not None:
+            booths.of(page).transcribe = transcribe
+            await booths.of(page).picture(data)
+        return booths.news(page)
+
+    async def hear(payload: Payload, transcribe: bool, request: gr.Request) -> Any:
+        page = str(request.session_hash)
+        wav = sound_of(payload, desk)
+        if wav is not None:
+            booths.of(page).transcribe = transcribe
+            try:
+                await booths.of(page).sound(wav)
+            except NotSound as error:
+                return failed(error)
+        return booths.news(page)
+
+    async def press(request: gr.Request) -> tuple[Any, Any]:
+        session = booths.of(str(request.session_hash))
+        if session.seen.state == "ended":
+            session.again()
+            return WAITING, gr.update(value=STOP)
+        await session.stop()
+        ended = session.seen.state == "ended"
+        return shown(session), gr.update(value=AGAIN if ended else STOP)
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    for device, take, every in (
+        (parts.camera, see, PICTURE_EVERY_SECONDS),
+        (parts.microphone, hear, SOUND_EVERY_SECONDS),
+    ):
+        device.stream(
+            take,
+            inputs=[device, parts.heard],
+            outputs=[parts.verdict],
+            preprocess=False,
+            stream_every=every,
+            concurrency_limit=None,
+            **quiet,
+        )
+    parts.button.click(press, outputs=[parts.verdict, parts.button], concurrency_limit=None, **quiet)
+
+
+def picture_of(payload: Payload) -> bytes | None:
+    """The JPEG that the browser sent in place of a file."""
+    url = str((payload or {}).get("url") or "")
+    if not url.startswith(_JPEG) or len(url) > MAX_PICTURE_CHARACTERS:
+        return None
+    try:
+        return base64.b64decode(url.removeprefix(_JPEG), validate=True)
+    except binascii.Error:
+        return None
+
+
+def sound_of(payload: Payload, desk: Desk) -> bytes | None:
+    """A chunk of the microphone; its file is gone as soon as it is read."""
+    try:
+        path = desk.uploads.path(payload)
+    except UploadGone:  # of two equal chunks (silence) the browser makes one file
+        return None
+    if path is None or path.stat().st_size > MAX_CHUNK_BYTES:
+        return None
+    data = path.read_bytes()
+    desk.uploads.forget(path)
+    return data
