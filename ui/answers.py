@@ -296,10 +296,19 @@ class Job:
         return self.state in ("done", "failed", "cancelled")
 
 
+@dataclass(frozen=True)
+class Receipt:
+    """What a deletion removed, and the number of the service's audit row that says so."""
+
+    removed: int = 0
+    audit: int | None = None
+
+
 _ANALYSIS = TypeAdapter(Analysis)
 _MODELS = TypeAdapter(tuple[Model, ...])
 _HEALTH = TypeAdapter(Health)
 _JOB = TypeAdapter(Job)
+_JOB_PROGRESS = TypeAdapter(JobProgress)
 
 
 def analysis(body: Mapping[str, Any]) -> Analysis:
@@ -320,3 +329,14 @@ def health(body: object) -> Health:
 def job(body: object) -> Job:
     """Raises `pydantic.ValidationError` if this is not a job."""
     return _JOB.validate_python(body)
+
+
+def job_progress(body: object) -> JobProgress:
+    """Raises `pydantic.ValidationError` if this does not say how far a job is."""
+    return _JOB_PROGRESS.validate_python(body)
+
+
+def receipt(header: str) -> Receipt:
+    """Reads `removed=3; audit=17`; raises `ValueError` for anything else that is not empty."""
+    numbers = dict(part.strip().split("=", 1) for part in header.split(";")) if header else {}
+    return Receipt(int(numbers.get("removed", 0)), int(numbers["audit"]) if "audit" in numbers else None)

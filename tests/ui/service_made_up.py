@@ -123,7 +123,7 @@ async def _submit(request: Request) -> Response:
         "mood": next((mood for mood in ("endless", "broken") if mood.encode() in content), "good"),
     }
     jobs[job["id"]] = job
-    return JSONResponse(job, 200 if known else 202, {"location": f"/v1/jobs/{job['id']}"})
+    return JSONResponse(job, 202, {"location": f"/v1/jobs/{job['id']}"})
 
 
 async def _jobs(request: Request) -> Response:
@@ -155,7 +155,7 @@ async def _told(job: dict[str, Any], last: int) -> AsyncIterator[str]:
     yield ": so that proxies see something\n\n"
     number = last
     for number in range(last + 1, TOTAL_ROWS + 1):
-        yield _event(number, "progress", {"state": "running", "done": number, "total": TOTAL_ROWS, "unit": "rows"})
+        yield _event(number, "progress", _progress(number))
         if number == 2 and last < 2:
             return
     while job["mood"] == "endless" and job["state"] != "cancelled":
@@ -169,6 +169,11 @@ async def _told(job: dict[str, Any], last: int) -> AsyncIterator[str]:
     else:
         job["state"] = "done"
         yield _event(number + 1, "done", {"result": f"/v1/jobs/{job['id']}/result"})
+
+
+def _progress(done: int) -> dict[str, Any]:
+    fraction = min(done / TOTAL_ROWS, 0.999)
+    return {"state": "running", "progress": {"fraction": fraction, "done": done, "total": TOTAL_ROWS, "unit": "rows"}}
 
 
 def _event(number: int, name: str, data: dict[str, Any]) -> str:
@@ -198,7 +203,7 @@ async def _history(request: Request) -> Response:
 def _page(every: list[dict[str, Any]], request: Request, key: str) -> dict[str, Any]:
     start = int(request.query_params.get("cursor", "0"))
     more = start + 2 < len(every)
-    return {key: every[start : start + 2], "next_cursor": str(start + 2) if more else None}
+    return {key: every[start : start + 2], "next": str(start + 2) if more else None}
 
 
 async def _kept(request: Request) -> Response:
@@ -208,13 +213,19 @@ async def _kept(request: Request) -> Response:
 
 async def _forget(request: Request) -> Response:
     kept = request.app.state.kept
+    before = len(kept)
     kept[:] = [one for one in kept if one["id"] != request.path_params["id"]]
-    return Response(status_code=204)
+    return _receipt(before - len(kept))
 
 
 async def _clear(request: Request) -> Response:
+    removed = len(request.app.state.kept)
     request.app.state.kept.clear()
-    return Response(status_code=204)
+    return _receipt(removed)
+
+
+def _receipt(removed: int) -> Response:
+    return Response(status_code=204, headers={"Deletion-Receipt": f"removed={removed}; audit=17"})
 
 
 async def _export(request: Request) -> Response:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -290,8 +293,10 @@ def test_bars_are_drawn_at_a_terminal_and_nowhere_else(files: Path) -> None:
     with started(*command) as program:
         assert program.communicate(timeout=20)[1] == b""
     mine, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     with started(*command, stderr=theirs) as program:
         program.communicate(timeout=20)
+    os.set_blocking(mine, False)
     drawn = os.read(mine, 100_000).decode()
     os.close(theirs)
     os.close(mine)

@@ -12,7 +12,7 @@ files. Every failure is a `ServiceError`: `Problem` (the service's own word), `U
 
 from __future__ import annotations
 
-from ui.answers import Analysis, Health, Job, JobProgress, Model
+from ui.answers import Analysis, Health, Job, JobProgress, Model, Receipt
 from ui.client.asynchronous import AsyncClient
 from ui.client.blocking import Client
 from ui.client.calls import Options
@@ -47,6 +47,7 @@ __all__ = [
     "Partial",
     "Problem",
     "Progress",
+    "Receipt",
     "Retries",
     "ServiceError",
     "TookTooLong",

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from typing_extensions import TypedDict, Unpack
 
 from ui import answers, problems
-from ui.answers import Analysis, Health, Job, Model
+from ui.answers import Analysis, Health, Job, Model, Receipt
 from ui.client.sending import WORDS, Count, Counted, Upload, rewinds
 from ui.problems import Problem, UnexpectedAnswer
 
@@ -43,7 +43,10 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request, and how its answer is read. `repeatable`: sending it twice does no more than sending it once."""
+    """One request, and how its answer is read: its JSON, or where it has none (204) its headers.
+
+    `repeatable`: sending it twice does no more than sending it once.
+    """
 
     method: str
     path: str
@@ -185,14 +188,14 @@ def kept(id: str) -> Call[Analysis]:
     return Call("GET", f"/v1/history/{_segment(id)}", answers.analysis)
 
 
-def forget(id: str) -> Call[None]:
+def forget(id: str) -> Call[Receipt]:
     """Delete one analysis that was kept."""
-    return Call("DELETE", f"/v1/history/{_segment(id)}", _nothing, expected=(204,))
+    return Call("DELETE", f"/v1/history/{_segment(id)}", _receipt, expected=(204,))
 
 
-def forget_all() -> Call[None]:
+def forget_all() -> Call[Receipt]:
     """Delete every analysis that was kept."""
-    return Call("DELETE", "/v1/history", _nothing, expected=(204,))
+    return Call("DELETE", "/v1/history", _receipt, expected=(204,))
 
 
 def exported(kind: str, **filters: Any) -> Call[None]:
@@ -207,14 +210,13 @@ def page(path: str, read: Callable[[Any], T], **query: Any) -> Call[T]:
 
 def answer(call: Call[T], response: httpx.Response) -> T:
     """The answer as a value; raises `Problem` or `UnexpectedAnswer`."""
-    if response.status_code == httpx.codes.NO_CONTENT and response.status_code in call.expected:
-        return call.read(None)
-    body = _json(response)
+    empty = response.status_code == httpx.codes.NO_CONTENT and response.status_code in call.expected
+    body = response.headers if empty else _json(response)
     if response.status_code not in call.expected or _is_problem(response):
         raise refusal(response, body)
     try:
         return call.read(body)
-    except (ValidationError, KeyError, TypeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise UnexpectedAnswer("The service answered in a form that this client does not understand.") from error
 
 
@@ -325,6 +327,10 @@ def _set(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nothing(_body: Any) -> None:
     return None
+
+
+def _receipt(headers: Mapping[str, str]) -> Receipt:
+    return answers.receipt(headers.get("deletion-receipt", ""))
 
 
 def analysis_or_problem(body: Mapping[str, Any]) -> Analysis | Problem:

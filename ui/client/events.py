@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ui import problems
+from ui import answers, problems
 from ui.answers import JobProgress
 from ui.problems import Problem, UnexpectedAnswer
 
@@ -80,22 +80,12 @@ def _event(name: str, data: str) -> JobEvent | None:
     """An event of another name is one of a newer service, and passed over."""
     try:
         body = json.loads(data)
-    except ValueError as error:
+        if name == "progress":
+            return Progress(body["state"], answers.job_progress(body["progress"]))
+        if name == "partial":
+            return Partial(body)
+        if name == "failed":
+            return Failed(problems.from_body(body["problem"], 500))
+    except (ValueError, KeyError, TypeError) as error:
         raise UnexpectedAnswer("The service told of the job in a form that this client does not understand.") from error
-    if name == "progress":
-        return Progress(str(body.get("state", "running")), _progress(body))
-    if name == "partial":
-        return Partial(body)
-    if name == "failed":
-        return Failed(problems.from_body(body.get("problem") or body, 500))
     return {"done": Done(), "cancelled": Cancelled()}.get(name)
-
-
-def _progress(body: Mapping[str, Any]) -> JobProgress:
-    inner = body.get("progress")
-    said: Mapping[str, Any] = inner if isinstance(inner, Mapping) else body
-    done, total = float(said.get("done") or 0.0), said.get("total")
-    fraction = said.get("fraction", inner if isinstance(inner, (int, float)) else None)
-    if fraction is None:
-        fraction = min(1.0, done / total) if total else 0.0
-    return JobProgress(float(fraction), done, total, str(said.get("unit", "")))

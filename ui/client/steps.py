@@ -110,7 +110,7 @@ def pages(path: str, key: str, read: Callable[[Any], Any], query: Mapping[str, A
         page = yield from ask(calls.page(path, dict, cursor=cursor, **query), manners)
         for item in page[key]:
             yield Give(read(item))
-        cursor = page.get("next_cursor") or page.get("next")
+        cursor = page.get("next")
         if not cursor:
             return
 
@@ -136,6 +136,7 @@ def events(job: Job | str, after: str | None, manners: Manners) -> Steps[None]:
     tries = manners.retries.begin()
     while True:
         call = calls.events(job, lines.last_id)
+        opened = manners.retries.clock()
         try:
             calls.check(call, (yield Open(call)))
             while (line := (yield Line())) is not None:
@@ -147,11 +148,10 @@ def events(job: Job | str, after: str | None, manners: Manners) -> Steps[None]:
                 if isinstance(event, (Done, Failed, Cancelled)):
                     return
             raise httpx.RemoteProtocolError("the events ended before the job")
-        except httpx.ReadTimeout as silence:
-            broken = httpx.RemoteProtocolError(f"no event in time: {silence}")
-            pause = _pause(broken, call, tries, manners)
         except (httpx.TransportError, Problem) as error:
-            pause = _pause(error, call, tries, manners)
+            if manners.retries.clock() - opened > manners.retries.longest_seconds:
+                tries = manners.retries.begin()  # it stood for a while: nothing happened, that is all
+            pause = _pause(_broken(error), call, tries, manners)
         yield Pause(pause)
 
 
@@ -178,6 +178,11 @@ def save(call: Call[Any], file: IO[bytes], manners: Manners) -> Steps[None]:
     except httpx.TransportError as error:
         raise manners.failure(error) from error
     yield Give(written)
+
+
+def _broken(error: httpx.TransportError | Problem) -> httpx.TransportError | Problem:
+    """Silence on a connection that is to tell of what happens means that it is dead."""
+    return httpx.RemoteProtocolError(str(error)) if isinstance(error, httpx.ReadTimeout) else error
 
 
 def proceed(conversation: Steps[None], outcome: Any) -> Step | None:

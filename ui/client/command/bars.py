@@ -27,7 +27,13 @@ class Bars:
         if self._quiet:
             return
         if self._upload is None:
-            self._upload = tqdm(desc=self._name, total=total, unit="B", unit_scale=True, unit_divisor=1000, leave=False)
+            self._upload = tqdm(
+                desc=self._name,
+                total=total,
+                unit="B",
+                unit_scale=True,
+                leave=False,
+            )
         self._upload.update(done - self._upload.n)
 
     def happened(self, event: JobEvent) -> None:
@@ -35,9 +41,7 @@ class Bars:
         if self._quiet or not isinstance(event, Progress):
             return
         if self._job is None:
-            self._job = tqdm(
-                desc=self._name, total=1.0, leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}"
-            )
+            self._job = tqdm(desc=self._name, total=1.0, leave=False, bar_format=_FRACTION)
         self._job.update(event.progress.fraction - self._job.n)
         self._job.set_postfix_str(_counted(event))
 
