@@ -162,17 +162,20 @@ async def test_what_the_framework_answers_lies_behind_the_same_door(speak):
     assert (await speak.get("/schema.json", headers=bearer(ANALYZE))).text == "theirs"
 
 
-async def test_the_body_of_somebody_unknown_is_not_read(speak):
-    sent = 0
+async def test_no_route_hears_of_somebody_unknown(settings):
+    edge = edge_of(settings, keys_door())
+    asked = []
 
-    async def endless():
-        nonlocal sent
-        while True:
-            sent += 1
-            yield b"x" * 10_000
+    async def route(scope, receive, send):
+        asked.append(caller_of(scope).name)
+        await JSONResponse({})(scope, receive, send)
 
-    problem(await speak.post("/v1/read", content=endless()), "unauthenticated")
-    assert sent <= 1
+    edge._routes._hot["POST", "/v1/text"] = route
+    async with client_of(edge) as speak:
+        problem(await speak.post("/v1/text", content=b"x" * 100_000), "unauthenticated")
+        assert asked == []
+        assert (await speak.post("/v1/text", headers=bearer(ANALYZE))).status_code == 200
+        assert asked == ["key:shop"]
 
 
 async def test_keys_that_can_t_be_read_are_no_fault_of_the_token(settings):
