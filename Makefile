@@ -49,6 +49,9 @@ bench: $(VENV)/.test ## Throughput, latency, memory; prints the README's table
 fuzz: $(VENV)/.test ## Fuzz the decoders for ten minutes, guided by their native code
 	$(BIN)/python -m tests.fuzz.decoders --minutes 10 --write docs/benchmarks/fuzz.md
 
+bad-input: $(VENV)/.test ## Send every case of the corpus of bad input to a real service
+	$(BIN)/python -m tests.fuzz.bad_input --write docs/benchmarks/bad-input.md
+
 build: $(VENV)/.test ## Build the Bento
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
 

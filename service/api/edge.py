@@ -23,16 +23,17 @@ from service.access.door import Door
 from service.access.rates import Budget
 from service.api.cors import Cors
 from service.api.problems import ProblemError, problem_of, problem_of_status
-from service.api.routes import Routes
+from service.api.routes import Routes, allowance
 from service.api.sockets import Socket
 from service.lifecycle import Lifecycle
-from service.observability import logs, metrics
+from service.observability import logs, metrics, tracing
 from service.settings import Settings
 
 WATCH_AFTER_SECONDS = 0.1
 """A longer request is stopped when its client goes away; for a shorter one, watching costs more than it saves."""
 
-LAST_BODY_SECONDS = 2.0
+LINGER_SECONDS = 5.0
+"""So long a body that was refused half-way may go on arriving; few clients read the answer before they have sent it."""
 
 PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """Answered to the end, also while everything else is refused."""
@@ -118,6 +119,7 @@ class Exchange:
     ) -> None:
         self._endpoint = endpoint
         self._settings = settings
+        self._allowed = allowance(endpoint, scope.get("method", ""), settings)
         self._lifecycle = lifecycle
         self._door = door
         self._budget: Budget | None = None
@@ -139,10 +141,19 @@ class Exchange:
 
     async def run(self, app: ASGIApp, *, guarded: bool = True) -> None:
         """Answer the request by `app`, if its caller may ask; whatever is raised inside becomes a Problem."""
+        if not tracing.active() or self._endpoint in PROBES:
+            await self._run(app, guarded)
+            return
+        method = self._scope["method"] if self._scope["method"] in metrics.METHODS else "other"
+        facts = {"http.request.method": method, "http.route": self._endpoint, "request.id": self._request_id}
+        with tracing.serving(f"{method} {self._endpoint}", self._scope["headers"], **facts) as span:
+            await self._run(app, guarded)
+            tracing.answered(span, self._status)
+
+    async def _run(self, app: ASGIApp, guarded: bool) -> None:
         self._lifecycle.enter(self)
         try:
-            if self._lifecycle.refuses:
-                await self._refuse()
+            self._check_open()
             if guarded and self._door.guarded:
                 self._budget = (await self._door.admit(self._scope, self._endpoint)).budget
             self._check_length()
@@ -187,7 +198,7 @@ class Exchange:
 
     async def _stop_in_time(self) -> None:
         """Cancel the work, once, when its client is gone or its time is up; what it holds it gives back on the way."""
-        limit = self._settings.request_timeout_seconds
+        limit = self._allowed.seconds
         try:
             await asyncio.wait_for(self._client_left(), max(limit - WATCH_AFTER_SECONDS, 0))
             problem = ProblemError("cancelled", "The client went away before the answer was ready.")
@@ -200,18 +211,9 @@ class Exchange:
             self._stopped = problem
             self._task.cancel()
 
-    async def _refuse(self) -> None:
-        """Take no new request, but let its body arrive: who is cut off while sending never reads the answer."""
-        if self._endpoint in PROBES:
-            return
-        with suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(self._arrived(), LAST_BODY_SECONDS)
-        raise _shutting_down("The service is shutting down and takes no new requests.")
-
-    async def _arrived(self) -> None:
-        message = await self._receive()
-        while message["type"] == "http.request" and message.get("more_body", False):
-            message = await self._receive()
+    def _check_open(self) -> None:
+        if self._lifecycle.refuses and self._endpoint not in PROBES:
+            raise _shutting_down("The service is shutting down and takes no new requests.")
 
     async def _client_left(self) -> None:
         while not self._read:  # whoever reads the body hears that the client left
@@ -221,11 +223,11 @@ class Exchange:
 
     def _check_length(self) -> None:
         length = Headers(scope=self._scope).get("content-length", "")
-        if length.isdigit() and int(length) > self._settings.max_body_bytes:
+        if length.isdigit() and int(length) > self._allowed.body_bytes:
             raise self._too_large()
 
     def _too_large(self) -> ProblemError:
-        megabytes = self._settings.max_body_bytes / 1e6
+        megabytes = self._allowed.body_bytes / 1e6
         # What is still on its way will not be read, so the connection cannot be used again.
         return ProblemError("too_large", f"The body is larger than {megabytes:g} MB.", headers={"Connection": "close"})
 
@@ -234,7 +236,7 @@ class Exchange:
         if message["type"] == "http.request":
             self._bytes_in += len(message.get("body", b""))
             self._read = not message.get("more_body", False)
-            if self._bytes_in > self._settings.max_body_bytes:
+            if self._bytes_in > self._allowed.body_bytes:
                 raise self._too_large()
         return message
 
@@ -284,7 +286,25 @@ class Exchange:
         self._replaced, self._foreign = None, False
         response = problem.response(self._scope["path"], self._request_id)
         with suppress(OSError):  # the client may be gone
-            await response(self._scope, self._receive_message, self._send)
+            await response(self._scope, self._receive_message, self._send if self._read else self._send_and_linger)
+
+    async def _send_and_linger(self, message: Message) -> None:
+        """Send, but end the answer when the body is over: a socket closed on unread bytes takes the answer along."""
+        if message["type"] == "http.response.start":
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        with suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(self._rest_of_body(), LINGER_SECONDS)
+        await self._send({"type": "http.response.body"})
+
+    async def _rest_of_body(self) -> None:
+        """Take what still comes, up to as much again as a body may have, and throw it away."""
+        left, more = self._settings.max_body_bytes, True
+        while more and left > 0:
+            message = await self._receive_message()
+            left -= len(message.get("body", b""))
+            more = message["type"] == "http.request" and message.get("more_body", False)
 
     def _account(self) -> None:
         seconds = self._seconds()

@@ -132,9 +132,14 @@ def operate(operation: Operation, file: int, request: Mapping[str, Any], connect
         send(wire.describe_error(error))
     except MediaError as error:
         send(wire.describe_error(error))
-    except Exception:  # Decoders raise anything at all on damaged files; the cause goes to the log.
+    except Exception as error:  # Decoders raise anything at all on damaged files; the cause goes to the log.
         told = Undecodable("The file cannot be decoded: it is damaged, or not what it says it is.")
-        send(wire.describe_error(told) | {"cause": traceback.format_exc(limit=-3)[-1500:]})
+        send(wire.describe_error(told) | {"cause": _cause(error)})
+
+
+def _cause(error: Exception) -> str:
+    """Where it was raised and what it is; not what it says, for that may quote the file."""
+    return "".join([*traceback.format_tb(error.__traceback__, limit=-3), type(error).__name__])[-1500:]
 
 
 def main(settings: Mapping[str, Any]) -> None:

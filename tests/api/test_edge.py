@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from service.api import application
 from service.api.edge import Edge
 from service.api.routes import Routes
 from tests.api.conftest import client_of
@@ -171,3 +172,23 @@ async def test_work_stops_when_the_client_goes_away(edge):
     assert stopped.is_set()
     assert sent[0]["status"] == 499
     assert json.loads(sent[1]["body"])["code"] == "cancelled"
+
+
+async def test_who_is_refused_while_sending_can_finish_before_the_answer_ends(app, settings):
+    """A client that reads only when it has sent everything would find a closed socket instead of the answer."""
+    edge = Edge(application.routes(app), app, settings)
+    chunks = [{"type": "http.request", "body": b"x" * 90_000, "more_body": more} for more in (True, True, True, False)]
+    sent: list[dict] = []
+
+    async def receive() -> dict:
+        if len(chunks) == 1:  # the last chunk comes after the answer
+            assert sent and sent[-1].get("more_body")
+        return chunks.pop(0)
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/text", "headers": headers, "query_string": b""}
+    await edge({**scope, "http_version": "1.1", "scheme": "http", "server": ("test", 80)}, receive, send)
+    assert [sent[0]["status"], chunks, sent[-1].get("more_body", False)] == [413, [], False]
