@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute, compile_path
 from starlette.types import ASGIApp, Scope
 
 from service.access.policy import UNMATCHED
+from service.settings import Settings
 
 FRAMEWORK_PATHS = ("/healthz", "/schema.json")
 """What BentoML answers itself on the same port."""
+
+
+JOBS = "/v1/jobs"
+LASTING = frozenset({f"{JOBS}/{{identifier}}/events", f"{JOBS}/{{identifier}}/result", "/v1/history/export"})
+"""Answers that go on for as long as there is something to say."""
+SLOWEST_UPLOAD_BYTES_PER_SECOND = 1_000_000
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What one request may cost; `seconds` may be infinite."""
+
+    body_bytes: int
+    seconds: float
+
+
+def allowance(endpoint: str, method: str, settings: Settings) -> Allowance:
+    """What a request to this endpoint may cost: a job may be large, and some answers take as long as they take."""
+    if endpoint == JOBS and method == "POST":
+        uploading = settings.max_job_bytes / SLOWEST_UPLOAD_BYTES_PER_SECOND
+        return Allowance(settings.max_job_bytes, max(settings.request_timeout_seconds, uploading))
+    seconds = math.inf if endpoint in LASTING else settings.request_timeout_seconds
+    return Allowance(settings.max_body_bytes, seconds)
 
 
 class Routes:

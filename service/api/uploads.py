@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+import orjson
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
@@ -15,7 +17,6 @@ from starlette.requests import Request
 
 from service.api.options import OPTION_NAMES
 from service.api.problems import ProblemError, invalid
-from service.api.temp_folder import TempFolder
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -30,6 +31,8 @@ class FormRules:
 
     files: tuple[str, ...]
     texts: dict[str, int] = field(default_factory=dict)
+    digested: bool = False
+    """Whether a digest of all parts is wanted, taken while they stream in."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,15 +41,31 @@ class FormRules:
 
 @dataclass
 class Form:
-    """What a form held."""
+    """What a form held. `folder` holds its files, and nothing else; `suffixes` are what their names end in (`.csv`)."""
 
+    folder: Path
     files: dict[str, Path] = field(default_factory=dict)
+    suffixes: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     options: dict[str, list[str]] = field(default_factory=dict)
 
+    def digest(self, options: Mapping[str, Any]) -> str:
+        """A digest of files, texts and these options, whatever order they came in. The form must be `digested`."""
+        rest = {"texts": self.texts, "suffixes": self.suffixes, "digests": self.digests, "options": options}
+        return sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+class RequestFolders(Protocol):
+    """Where files of requests go."""
+
+    def request(self) -> AbstractContextManager[Path]:
+        """A folder for the files of one request; gone afterwards, unless it was moved away."""
+        ...
+
 
 @asynccontextmanager
-async def receive_form(request: Request, rules: FormRules, folder: TempFolder) -> AsyncIterator[Form]:
+async def receive_form(request: Request, rules: FormRules, folder: RequestFolders) -> AsyncIterator[Form]:
     """The form of a request; its files are gone afterwards.
 
     Raises `unsupported_media`, `malformed_multipart`, `invalid_input` and `too_long`.
@@ -87,7 +106,8 @@ class _FormReader:
     """Gathers the parser's events into a `Form`."""
 
     def __init__(self, rules: FormRules, folder: Path) -> None:
-        self.form = Form()
+        self.form = Form(folder)
+        self._hash: Any = None
         self.finished = False
         self._rules = rules
         self._folder = folder
@@ -142,10 +162,12 @@ class _FormReader:
             raise ProblemError("malformed_multipart", "A part of the form has no name.")
         self._name = parameters[b"name"].decode("utf-8", "replace")[:100]
         self._check_name()
-        # The file's own name is never used: it may be a path, and it says nothing about the content.
+        # The file's own name is never used: it may be a path. Of texts alone its end says which of them are meant.
         self._unchosen = parameters.get(b"filename") == b""
         if self._name in self._rules.files:
+            self.form.suffixes[self._name] = _suffix(parameters.get(b"filename", b""))
             self._file = (self._folder / self._name).open("xb")
+            self._hash = sha256() if self._rules.digested else None
 
     def _check_name(self) -> None:
         if self._name not in self._rules.names:
@@ -157,6 +179,8 @@ class _FormReader:
     def _add_content(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
             self._file.write(data[start:end])  # to the page cache: too short a wait to be worth a thread
+            if self._hash is not None:
+                self._hash.update(data[start:end])
             return
         limit = self._rules.texts.get(self._name, MAX_OPTION_BYTES)
         if len(self._value) + end - start > limit:
@@ -184,8 +208,16 @@ class _FormReader:
         self.close()
         if empty and self._unchosen:  # what browsers send for a file input in which nothing was chosen
             path.unlink()
-        else:
-            self.form.files[self._name] = path
+            return
+        self.form.files[self._name] = path
+        if self._hash is not None:
+            self.form.digests[self._name] = self._hash.hexdigest()
 
     def _end(self) -> None:
         self.finished = True
+
+
+def _suffix(name: bytes) -> str:
+    """What the name of a file ends in; short and harmless, or empty."""
+    suffix = PurePosixPath(name.decode("utf-8", "replace").replace("\\", "/")).suffix.lower()
+    return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) <= 8 else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 
 from service.jobs import NoSpace
 
@@ -54,6 +56,24 @@ class JobFolders:
     def of(self, job: str) -> Path:
         """The folder of a job."""
         return self.root / job
+
+    @contextmanager
+    def request(self) -> Iterator[Path]:
+        """A folder for what one request sends; gone afterwards, unless `take_in` has moved it. Raises `NoSpace`."""
+        path = self.incoming / f"{os.getpid()}-{secrets.token_hex(8)}"
+        path.mkdir(mode=0o700)
+        try:
+            with saying_no_space():
+                yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def remove_abandoned(self) -> None:
+        """Remove what processes of this machine were receiving when they died."""
+        for path in self.incoming.iterdir():
+            process = path.name.partition("-")[0]
+            if not process.isdigit() or not psutil.pid_exists(int(process)):
+                shutil.rmtree(path, ignore_errors=True)
 
     def check_space(self, more_bytes: int = 0) -> None:
         """Raises `NoSpace` if so much more would eat into the reserve."""

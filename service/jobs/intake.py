@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ class Jobs:
             deleted += len(jobs)
         return deleted
 
-    async def events(self, job: str, after: int, stop: Callable[[], bool]) -> AsyncIterator[Event | None]:
+    async def events(self, job: str, after: int, stop: Callable[[], bool]) -> AsyncGenerator[Event | None, None]:
         """What happens to a job after the event of this number, until its end or `stop`; None while nothing does."""
         while not stop():
             events = await self.store.events(job, after)
@@ -166,7 +166,7 @@ class Jobs:
         return self._counts
 
     async def _queue_size(self) -> int:
-        return await asyncio.to_thread(lambda: self.queue.size())
+        return await asyncio.to_thread(self.queue.size)
 
     async def _put(self, job: Job) -> None:
         try:

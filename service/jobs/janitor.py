@@ -45,6 +45,7 @@ class Janitor:
     async def sweep(self) -> None:
         """Remove what was kept long enough, later the rows that say so, and orphans. Raises `DatabaseError`."""
         now = time.time()
+        await asyncio.to_thread(self._folders.remove_abandoned)
         for job in await self._store.expired(now):
             await asyncio.to_thread(self._folders.remove, job)
         await self._store.forget(await self._store.expired(now - self._keep_seconds))

@@ -27,6 +27,8 @@ from service.pipelines.media import Tools
 
 RECORDINGS = ("audio", "video")
 
+Store = Callable[[Analysis, str], Awaitable[None]]
+"""Keeps an analysis in the history of an owner, once."""
 Tell = Callable[[Mapping[str, Any]], Awaitable[None]]
 """Hears of each part that is safe, with what it says; what it raises ends the work."""
 
@@ -34,7 +36,9 @@ Tell = Callable[[Mapping[str, Any]], Awaitable[None]]
 class Work:
     """The work on one job. `progress` can be looked at any time."""
 
-    def __init__(self, job: Job, folders: JobFolders, tools: Tools, refuse: Refuse, tell: Tell) -> None:
+    def __init__(
+        self, job: Job, folders: JobFolders, tools: Tools, *, refuse: Refuse, tell: Tell, store: Store
+    ) -> None:
         self.job = job
         self.progress = Progress(job.done, job.total)
         self._folders = folders
@@ -42,6 +46,7 @@ class Work:
         self._tools = tools
         self._refuse = refuse
         self._tell = tell
+        self._store = store
         self._reached: dict[str, Progress] = {}
 
     async def run(self) -> None:
@@ -71,6 +76,10 @@ class Work:
             await asyncio.to_thread(notebook.read)
         inputs = Inputs(text=self.job.request.get("text"), **given)
         analysis = await analyze(inputs, _options(self.job.request), self._tools, notebooks)
+        # The job's own identifier, so that an analysis which is stored twice is stored once.
+        analysis = replace(analysis, id=self.job.id)
+        if self.job.request["options"].get("store"):
+            await self._store(analysis, self.job.owner)
         if not notebooks:
             self.progress = Progress(1.0, 1.0)
         metrics.predicted(analysis)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.database.errors import DatabaseError
+from service.domain.analysis import Analysis
+from service.history.history import History
 from service.jobs import JobLost, NoSpace, QueueGone
 from service.jobs.folders import JobFolders
 from service.jobs.progress import Progress
@@ -33,7 +35,7 @@ LOOK_SECONDS = 0.5
 """So often a worker looks whether its job is still wanted, and says how far it is."""
 MAX_ATTEMPTS = 5
 """So often a job may be begun without a part of it getting done, before it is given up."""
-REQUEST_PROBLEM = Callable[[Exception, Job], Mapping[str, Any]]
+RowProblem = Callable[[Exception, Job], Mapping[str, Any]]
 
 _TRANSIENT = (NoSpace, DatabaseError, DecodersBusy, ModelUnavailable, Overloaded)
 """What may be over in a while, and says nothing about the job."""
@@ -56,7 +58,9 @@ class Workshop:
         store: JobStore,
         queue: JobQueue,
         folders: JobFolders,
-        problem: REQUEST_PROBLEM,
+        *,
+        problem: RowProblem,
+        history: History,
     ) -> None:
         """`problem` makes the Problem of an error for a job."""
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -66,6 +70,7 @@ class Workshop:
         self._queue = queue
         self._folders = folders
         self._problem = problem
+        self._history = history
         self._park_at: float | None = None
 
     def park(self, grace_seconds: float) -> None:
@@ -114,7 +119,14 @@ class Workshop:
         """Run the work beside a look, twice a second, at whether it is still wanted. Raises `Taken` if not."""
         async with self.toolbox.open() as tools:
             refuse: Refuse = lambda error: self._problem(error, job)  # noqa: E731
-            work = Work(job, self._folders, tools, refuse, lambda part: self._kept(work, part))
+            work = Work(
+                job,
+                self._folders,
+                tools,
+                refuse=refuse,
+                tell=lambda part: self._kept(work, part),
+                store=self._store_once,
+            )
             running = asyncio.create_task(work.run())
             looking = asyncio.create_task(self._look(work))
             try:
@@ -153,6 +165,10 @@ class Workshop:
             raise Taken
         if self._park_at is not None:
             raise asyncio.CancelledError
+
+    async def _store_once(self, analysis: Analysis, owner: str) -> None:
+        if await self._history.find(analysis.id, owner) is None:
+            await self._history.save([analysis], owner)
 
     async def _end(
         self, job: Job, state: State, error: Exception | None = None, progress: Progress | None = None

@@ -43,7 +43,9 @@ class Diary:
             raise Stopped
 
 
-async def work(tools: Tools, folder: Path, kind: str, path: Path, stop_after: int | None) -> tuple[Diary, Analysis | None]:
+async def work(
+    tools: Tools, folder: Path, kind: str, path: Path, stop_after: int | None
+) -> tuple[Diary, Analysis | None]:
     diary = Diary(folder, kind, stop_after)
     try:
         inputs = Inputs(**{kind: path})
