@@ -15,6 +15,7 @@ from service import server
 from service.access.configured import build_door, warn_if_open
 from service.api import application
 from service.api.edge import Edge
+from service.history.retention import Retention
 from service.media.decoder import Decoder
 from service.media.limits import Limits
 from service.observability import logs, metrics
@@ -81,17 +82,21 @@ class Gateway:
         metrics.build_info()
         api.state.backend.folder.open()
         self._starting = asyncio.create_task(self._start_tools())
+        retention = Retention(api.state.backend.history, settings.history_days, settings.audit_days)
+        self._sweeping = asyncio.create_task(retention.run())
         await server.replacement(self._starting)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
         """Let go of models, decoders and files."""
         self._starting.cancel()
+        self._sweeping.cancel()
         backend = api.state.backend
         tools, backend.tools = backend.tools, None
         if tools is not None:
             await tools.models.close()
             await tools.decoder.close()
+        await backend.database.close()
         backend.folder.close()
 
     async def _start_tools(self) -> None:

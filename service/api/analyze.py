@@ -19,6 +19,7 @@ from service.api.documented import (
     problem_responses,
     routes_about,
 )
+from service.api.history import check_store, keep
 from service.api.options import options_from_form
 from service.api.problems import ProblemError, invalid, problem_of
 from service.api.schemas import json_response
@@ -114,6 +115,7 @@ def _given(inputs: Inputs) -> list[str]:
 async def _answer(request: Request, backend: Backend, inputs: Inputs, form: Form) -> Response:
     use.check(_given(inputs), backend.settings.use)
     options = options_from_form(form.options, request.query_params)
+    check_store(options, request)
     tools = backend.require_tools()
     try:
         analysis = await analyze(inputs, options, tools)
@@ -125,6 +127,8 @@ async def _answer(request: Request, backend: Backend, inputs: Inputs, form: Form
     if "decode" in analysis.timings:
         metrics.decoded(inputs.kind, analysis.timings["decode"])
     request.scope["timings"] = analysis.timings
+    if options.store:
+        (analysis,) = await keep([analysis], request)
     return json_response(analysis)
 
 

@@ -56,6 +56,17 @@ class Results(TypedDict):
     """One a text, in the order of `texts`."""
 
 
+class HistoryPage(TypedDict):
+    """Stored analyses, newest first."""
+
+    __pydantic_config__ = DOCUMENTED_DICT  # type: ignore[misc]
+
+    items: list[Analysis]
+    """As they were answered."""
+    next: str | None
+    """The `cursor` of the next page; null where this is the last."""
+
+
 @dataclass(frozen=True)
 class System:
     """How busy the machine is, in percent."""

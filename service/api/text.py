@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.backend import backend_of
+from service.api.history import check_store, keep
 from service.api.options import options_from_json
 from service.api.problems import FieldError, Problem, ProblemError, invalid, invalid_fields
 from service.api.schemas import json_response
@@ -28,11 +29,12 @@ async def post_text(request: Request) -> Response:
     if (text is None) == (texts is None):
         raise invalid("", "Give either `text`, one string, or `texts`, a list of strings.")
     options = options_from_json(body, request.query_params)
+    check_store(options, request)
     tools = backend.require_tools()
     if texts is None:
         _check_text(text, "/text")
         check_length(text, backend.settings)
-        answer = (await _analyses([text], options, tools))[0]
+        answer = (await _analyses([text], options, tools, request))[0]
         request.scope["timings"] = answer.timings
         return json_response(answer)
     _check_texts(texts, backend.settings)
@@ -83,7 +85,7 @@ async def _results(texts: list[str], options: Options, tools: Tools, request: Re
     """One answer a text, in order: a Problem where the text is too long, an `Analysis` for the others."""
     results: list[Analysis | Problem | None] = [_refusal(text, tools.settings, request) for text in texts]
     taken = [place for place, result in enumerate(results) if result is None]
-    answers = await _analyses([texts[place] for place in taken], options, tools)
+    answers = await _analyses([texts[place] for place in taken], options, tools, request)
     for place, answer in zip(taken, answers, strict=True):
         results[place] = answer
     return [result for result in results if result is not None]
@@ -97,8 +99,8 @@ def _refusal(text: str, settings: Settings, request: Request) -> Problem | None:
     return None
 
 
-async def _analyses(texts: list[str], options: Options, tools: Tools) -> list[Analysis]:
+async def _analyses(texts: list[str], options: Options, tools: Tools, request: Request) -> list[Analysis]:
     answers = await analyze_texts(texts, options, tools) if texts else []
     for answer in answers:
         metrics.predicted(answer)
-    return answers
+    return await keep(answers, request) if options.store and answers else answers

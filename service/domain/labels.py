@@ -20,6 +20,7 @@ WarningCode = Literal[
     "transcript_uncertain",
     "language_unsupported",
     "clipped",
+    "not_stored",
 ]
 
 SENTIMENTS: tuple[Label, ...] = get_args(Label)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
+from pydantic import AwareDatetime, BeforeValidator, Field
 from sqlalchemy import Select, delete, insert, select, tuple_
 
 from service.database import Database
@@ -26,20 +28,32 @@ MAX_BATCH_ROWS = 500
 RETENTION = "retention"
 """Who removes what has become too old."""
 
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
 _history: Any = HistoryRow.__table__
 _audit: Any = AuditRow.__table__
 
 log = logging.getLogger(__name__)
 
 
+def _written_out(value: object) -> object:
+    """A moment as RFC 3339 writes it; pydantic would take numbers and dates too."""
+    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+        raise ValueError("write it as in 2026-11-23T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
+
 @dataclass(frozen=True)
 class Wanted:
-    """Which rows: None wants any. `since` is within, `until` is not."""
+    """Which rows; None wants any."""
 
-    label: Label | Literal["abstained"] | None = None
-    modality: Modality | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    label: Annotated[Label | Literal["abstained"] | None, Field(description="The verdict that they gave.")] = None
+    modality: Annotated[Modality | None, Field(description="One that was analysed.")] = None
+    since: Annotated[Moment | None, Field(description="The earliest moment that they were made at (RFC 3339).")] = None
+    until: Annotated[Moment | None, Field(description="The first moment that is too late (RFC 3339).")] = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ class History:
         async with self._database.transaction() as session:
             return (await session.execute(query)).scalar_one_or_none()
 
-    async def newest(self, owner: str, wanted: Wanted, after: Place | None = None) -> AsyncIterator[Stored]:
+    async def newest(self, owner: str, wanted: Wanted, after: Place | None = None) -> AsyncGenerator[Stored]:
         """The rows after a place, newest first.
 
         They are read in batches by where the last one stood, so that rows which come and go meanwhile neither repeat

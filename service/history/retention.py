@@ -50,6 +50,8 @@ class Retention:
                 await self.sweep()
             except DatabaseError as error:
                 log.warning("nothing was swept: %s", error)
+            except Exception:  # whatever it was, the next sweep may pass
+                log.exception("the sweep failed")
 
     async def sweep(self) -> int:
         """Remove what is too old; how many analyses that were. Raises `DatabaseError`.

@@ -24,6 +24,8 @@ class Options:
     """Terms whose sentiment is wanted apart (text)."""
     detail: Literal["summary", "full"] = "summary"
     """`full` adds the parts: sentences, segments."""
+    store: bool = False
+    """Keep the answer in the history: all that is in it, text and transcript included, and nothing else."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     """Withhold the verdict below this probability, whatever its lead; null takes the settings of the service."""
 

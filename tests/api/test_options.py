@@ -18,7 +18,7 @@ def refused(call) -> list[tuple[str, str]]:
 
 
 def test_the_options_are_those_of_the_contract():
-    assert OPTION_NAMES == ("language", "explain", "transcribe", "aspects", "detail", "min_confidence")
+    assert OPTION_NAMES == ("language", "explain", "transcribe", "aspects", "detail", "store", "min_confidence")
 
 
 def test_nothing_given_means_the_defaults():
