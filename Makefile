@@ -8,20 +8,23 @@ export GRADIO_ANALYTICS_ENABLED := False
 export BENTOML_DO_NOT_TRACK := True
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve ui settings check format test test-torch bench build evaluate \
+.PHONY: help run serve ui worker settings check format test test-torch bench build evaluate \
         train-text train-speech train-face train-detector clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-run: $(VENV)/.run ## Start the service (PORT, 8000) and the UI (UI_PORT, 7860) until Ctrl-C
-	@exec $(BIN)/python -m deployment.local.run service ui
+run: $(VENV)/.run ## Start the service (PORT, 8000), a job worker and the UI (UI_PORT, 7860) until Ctrl-C
+	@exec $(BIN)/python -m deployment.local.run service worker ui
 
 serve: $(VENV)/.run ## Start the service alone
 	@exec $(BIN)/python -m deployment.local.run service
 
 ui: $(VENV)/.run ## Start the UI alone; SENTIMENT_API_URL names the service
 	@exec $(BIN)/python -m deployment.local.run ui
+
+worker: $(VENV)/.run ## Start one more job worker, here or on another machine
+	@exec $(BIN)/python -m service.worker
 
 settings: $(VENV)/.run ## Print every setting with its value
 	@$(BIN)/python -m service.settings
@@ -59,10 +62,16 @@ train-text: $(VENV)/.train ## Train, export, calibrate and publish the text mode
 	$(BIN)/python -m models.training.text
 train-speech: $(VENV)/.train ## The same for speech
 	$(BIN)/python -m models.training.speech
-train-face: $(VENV)/.train ## The same for face emotion
+train-face: $(VENV)/.train build/animals ## The same for face emotion
 	$(BIN)/python -m models.training.face
-train-detector: $(VENV)/.train ## The same for the face detector
+train-detector: $(VENV)/.train build/animals ## The same for the face detector
 	$(BIN)/python -m models.training.detector
+
+build/animals: ## Pictures of animals and things for training, from two Debian packages (needs apt-get and dpkg-deb)
+	mkdir -p $@.new
+	cd $@.new && apt-get download gcompris-qt-data tuxpaint-stamps-default
+	for package in $@.new/*.deb; do dpkg-deb -x "$$package" $@.new && rm "$$package" || exit 1; done
+	mv $@.new $@
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info

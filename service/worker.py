@@ -25,7 +25,6 @@ from service.jobs.intake import Jobs
 from service.jobs.janitor import Janitor
 from service.jobs.store import Job
 from service.jobs.workshop import Workshop
-from service.lifeline import die_with_parent
 from service.observability import logs
 from service.settings import Settings, load_settings
 
@@ -33,8 +32,6 @@ ALIVE_EVERY_SECONDS = 2.0
 REQUEUE_EVERY_SECONDS = 2.0
 SWEEP_EVERY_SECONDS = 30.0
 FORGET_WORKERS_SECONDS = 3600.0
-PARENT = "SENTIMENT_PARENT"
-"""Set by a supervisor that the worker shall not outlive, to its process id."""
 
 log = logging.getLogger("service.worker")
 
@@ -124,8 +121,6 @@ async def _again(seconds: float, chore: Callable[[], Awaitable[Any]]) -> None:
 
 def main() -> None:
     """Run one worker in this process."""
-    if parent := os.environ.get(PARENT):
-        die_with_parent(parent=int(parent))
     settings = load_settings()
     logs.configure(settings.log_level)
     os.nice(settings.job_niceness)

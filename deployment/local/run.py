@@ -1,6 +1,6 @@
-"""Runs the service and the user interface on this machine until Ctrl-C, and leaves nothing behind.
+"""Runs the service, a job worker and the user interface on this machine until Ctrl-C, and leaves nothing behind.
 
-    python -m deployment.local.run [service] [ui]
+    python -m deployment.local.run [service] [worker] [ui]
 
 `PORT` (8000) and `UI_PORT` (7860) move the ports; everything else is in `service/settings.py`.
 """
@@ -28,6 +28,8 @@ from service.lifeline import die_with_parent
 CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS = 120.0
 GRACE_SECONDS = 30.0
+REST_SECONDS = 1.0
+"""So long after a worker ended, another is started."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,27 @@ def programs(names: Sequence[str], home: Path) -> list[Program]:
     return [program for program in (service, ui) if program.name in names]
 
 
+def worker(home: Path) -> Program:
+    """A job worker, whose metrics go where the service's are: it is started after the service, which wipes them."""
+    return Program(
+        name="worker",
+        command=(sys.executable, "-m", "service.worker"),
+        port=0,
+        ready_path="",
+        environment=(
+            ("PROMETHEUS_MULTIPROC_DIR", str(home / "prometheus_multiproc_dir")),
+            ("TMPDIR", str(home)),
+        ),
+    )
+
+
 def main(names: Sequence[str]) -> int:
     """Start what is named, wait until it is ready, run until a signal or until one of them ends."""
     for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs begin with SIGINT ignored
         signal.signal(stop, _interrupt)
     with private_folder() as home, contextlib.ExitStack() as running:
-        wanted = programs(names or ("service", "ui"), home)
+        names = names or ("service", "worker", "ui")
+        wanted = programs(names, home)
         taken = [program for program in wanted if _port_taken(program.port)]
         if taken:
             variable = "PORT" if taken[0].name == "service" else "UI_PORT"
@@ -91,8 +108,12 @@ def main(names: Sequence[str]) -> int:
                 wait_until_ready(program, child)
             for program in wanted:
                 print(f"{program.name:8} {program.address}", flush=True)
-            print("Ctrl-C stops.", flush=True)
-            return _watch([child for _, child in started])
+            children = [child for _, child in started]
+            if "worker" not in names:
+                print("Ctrl-C stops.", flush=True)
+                return _watch(children)
+            print("worker   takes jobs\nCtrl-C stops.", flush=True)
+            return _watch_with_worker(children, worker(home))
         except KeyboardInterrupt:
             print("\nStopping.", flush=True)
             return 0
@@ -140,6 +161,20 @@ def wait_until_ready(program: Program, child: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.1)
     raise TimeoutError(f"The {program.name} was not ready within {READY_SECONDS:.0f} s.")
+
+
+def _watch_with_worker(children: Sequence[subprocess.Popen[bytes]], program: Program) -> int:
+    """The same beside a worker, which is started again however it ends: what it worked on goes on where it was."""
+    (home,) = (Path(value) for name, value in program.environment if name == "PROMETHEUS_MULTIPROC_DIR")
+    home.mkdir(parents=True, exist_ok=True)
+    while True:
+        with process(program) as child:
+            while child.poll() is None:
+                if any(other.poll() is not None for other in children):
+                    return _watch(children)
+                time.sleep(0.2)
+        print(f"The worker ended with code {child.returncode}; another is started.", file=sys.stderr, flush=True)
+        time.sleep(REST_SECONDS)
 
 
 def _watch(children: Sequence[subprocess.Popen[bytes]]) -> int:

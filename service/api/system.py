@@ -104,9 +104,10 @@ async def get_readyz(request: Request) -> Response:
     response_class=Response,
     responses={200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def get_metrics() -> Response:
+async def get_metrics(request: Request) -> Response:
     """Metrics of all processes, for Prometheus."""
-    return Response(await run_in_threadpool(metrics.scrape), headers={"Content-Type": metrics.CONTENT_TYPE})
+    depths = await _within_limit(backend_of(request).jobs.depths(), {})
+    return Response(await run_in_threadpool(metrics.scrape, depths), headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 async def _ask(backend: Backend) -> Findings:
