@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -23,8 +24,8 @@ from tqdm import tqdm
 
 from models.registry import FOLDER
 from models.training.data import data_folder
-from models.training.detector_scenes import YUNET, Faces, Material, compose, load_material
-from models.training.detector_scores import Session, choose_threshold, report, validation_score
+from models.training.detector_scenes import YUNET, Faces, Material, Photograph, compose, load_material
+from models.training.detector_scores import Session, choose_threshold, report, strangers, validation_score
 from models.training.publish import publish
 from service.features.face import NMS_IOU, PICTURE_SIDES, STRIDES, cells
 
@@ -280,33 +281,37 @@ def blend(before: Detector, after: Detector, share: float) -> Detector:
     return mixed
 
 
-def choose_blend(before: Detector, after: Detector, folder: Path) -> Detector:
+def choose_blend(before: Detector, after: Detector, folder: Path, unseen: Sequence[Photograph]) -> Detector:
     """The blend that is best on validation data."""
     blends = {share: blend(before, after, share) for share in SHARES}
     scores = {}
     for share, mixed in blends.items():
-        scores[share], words = validation_score(Session(export(mixed, folder / "candidate.onnx")))
+        scores[share], words = validation_score(Session(export(mixed, folder / "candidate.onnx")), unseen)
         tqdm.write(f"{share:.2f} of the way: {scores[share]:.4f}; {words}")
     return blends[max(scores, key=lambda share: scores[share])]
 
 
-def train(recipe: Recipe, folder: Path, device: torch.device, workers: int) -> Detector:
+def train(recipe: Recipe, folder: Path, animals: Path, device: torch.device, workers: int) -> Detector:
     """The averaged weights of a run (continued if `folder` has one), the best on validation data."""
     torch.manual_seed(recipe.seed)
     detector = start(data_folder() / YUNET).to(device, memory_format=torch.channels_last)
+    unseen = strangers(animals)
     run = _Run(recipe, folder, detector, device)
     run.resume()
     loader = DataLoader(
-        Composed(load_material("train"), recipe, run.step), recipe.batch, num_workers=workers, prefetch_factor=4
+        Composed(load_material("train", animals), recipe, run.step),
+        recipe.batch,
+        num_workers=workers,
+        prefetch_factor=4,
     )
     bar = tqdm(loader, total=recipe.steps, initial=run.step, desc="detector", mininterval=5)
     for pictures, table in bar:
         losses = run.advance(pictures.to(device), table.to(device))
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
         if run.step % recipe.every == 0 or run.step == recipe.steps:
-            tqdm.write(run.validate())
+            tqdm.write(run.validate(unseen))
     detector.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
-    return choose_blend(start(data_folder() / YUNET), detector, folder).eval()
+    return choose_blend(start(data_folder() / YUNET), detector, folder, unseen).eval()
 
 
 class _Run:
@@ -355,10 +360,10 @@ class _Run:
             else:
                 mean.copy_(value)
 
-    def validate(self) -> str:
+    def validate(self, unseen: Sequence[Photograph]) -> str:
         """Score the averaged weights on validation data, keep the best and save where the run stands."""
         path = export(self.average, self.folder / "candidate.onnx")
-        score, words = validation_score(Session(path))
+        score, words = validation_score(Session(path), unseen)
         if score > self.best:
             self.best = score
             torch.save(self.average.state_dict(), self.folder / "best.pt")
@@ -440,6 +445,9 @@ def main() -> None:
     """Train, then export into the project."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/train-detector"), help="checkpoints of this run")
+    parser.add_argument(
+        "--animals", type=Path, default=Path("build/animals"), help="see models.training.detector_animals"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures")
@@ -452,7 +460,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(**{name: getattr(options, name) for name in asdict(Recipe())})
     chosen = torch.device(device if options.device == "auto" else options.device)
-    detector = train(recipe, options.folder, chosen, options.workers)
+    detector = train(recipe, options.folder, options.animals, chosen, options.workers)
     if not options.no_ship:
         ship(detector)
 

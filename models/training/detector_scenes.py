@@ -6,12 +6,14 @@ import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.training.data import data_folder, read_table
+from models.training.detector_animals import Animal, animals
 from service.features.face import Detection, Picture, box_iou, decode_yunet, letterbox
 
 YUNET = "models/face_detection_yunet_2023mar.onnx"
@@ -63,20 +65,25 @@ class Faces:
 
 @dataclass(frozen=True, eq=False)
 class Photograph:
-    """A picture and the faces in it."""
+    """A picture, the faces in it, and for something cut out how much of each pixel (h, w) is there, in [0, 1]."""
 
     picture: Picture
     faces: Faces
+    cover: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class Material:
-    """What scenes are made of. The faces of `decoys` are none: the teacher falls for animals, idols and trees."""
+    """What scenes are made of.
+
+    The faces of `decoys` and `animals` are none: the teacher falls for animals, wheels, idols and trees.
+    """
 
     portraits: Sequence[Photograph]
     streets: Sequence[Photograph]
     backdrops: Sequence[Picture]
     decoys: Sequence[Photograph]
+    animals: Sequence[Photograph]
 
 
 def faces_of(boxes: Iterable, landmarks: Iterable | None = None, ignored: bool = False) -> Faces:
@@ -86,8 +93,8 @@ def faces_of(boxes: Iterable, landmarks: Iterable | None = None, ignored: bool =
     return Faces(four, five.astype(np.float32), np.full(len(four), ignored))
 
 
-def load_material(split: str) -> Material:
-    """Decode all pictures of a split into memory: about 3,900 small ones for `train`."""
+def load_material(split: str, folder: Path) -> Material:
+    """Decode all pictures of a split into memory: about 3,900 small ones for `train`, and the animals of `folder`."""
     scenes = read_table("face/scenes", split)
     teacher = Teacher()
     photographs = [scene(row) for row in scenes]
@@ -100,7 +107,8 @@ def load_material(split: str) -> Material:
     ]
     doubter = Teacher(0.3)
     decoys = [decoy for picture in backdrops if len((decoy := _decoy(picture, doubter)).faces)]
-    return Material(portraits, streets, backdrops, decoys)
+    strangers = [_suspected(animal, doubter) for animal in animals(folder) if not animal.kept_for_validation]
+    return Material(portraits, streets, backdrops, decoys, strangers)
 
 
 def kept_for_validation(row: dict) -> bool:
@@ -145,6 +153,23 @@ def _decoy(picture: Picture, teacher: Teacher) -> Photograph:
     return Photograph(picture, faces_of(each.box for each in found if max(each.box[2:]) >= SMALLEST_DECOY))
 
 
+def on_grey(animal: Animal) -> Picture:
+    """An animal before a grey ground."""
+    cover = animal.cover[..., None]
+    return (animal.picture * cover + 128 * (1 - cover)).astype(np.uint8)
+
+
+def _suspected(animal: Animal, teacher: Teacher) -> Photograph:
+    """An animal or a thing, and where the teacher suspects a face; its middle where it suspects none."""
+    shown = on_grey(animal)
+    height, width = shown.shape[:2]
+    found = (each.box for side in (128, 256, 512) for each in teacher.find(shown, side))
+    boxes = [box for box in found if SMALLEST <= max(box[2:]) <= max(height, width)]
+    third = min(height, width) / 3
+    boxes = boxes or [(width / 2 - third / 2, height / 2 - third / 2, third, third)]
+    return Photograph(animal.picture, faces_of(boxes), animal.cover)
+
+
 class Teacher:
     """YuNet (Wu, Peng & Yu 2023; MIT) through OpenCV, from the data folder."""
 
@@ -170,9 +195,9 @@ def compose(rng: np.random.Generator, material: Material, side: int) -> tuple[Pi
     faces = faces_of([])
     kind = rng.random()
     if rng.random() < 0.5:
-        for _ in range(rng.integers(1, 3)):
-            decoy, matrix = _portrait(rng, material.decoys, side, (12.0, 0.8 * side))
-            _paste(rng, canvas, faces, replace(decoy, faces=faces), matrix)
+        _deceive(rng, canvas, material.decoys, faces)
+    if rng.random() < 0.5:
+        _deceive(rng, canvas, material.animals, faces)
     if kind < 0.2:
         for _ in range(rng.integers(3, 10)):
             faces = _paste(rng, canvas, faces, *_portrait(rng, material.portraits, side, (9.0, 0.3 * side)))
@@ -183,8 +208,19 @@ def compose(rng: np.random.Generator, material: Material, side: int) -> tuple[Pi
         faces = _paste(rng, canvas, faces, *_street(rng, material, side))
         if rng.random() < 0.3:
             faces = _paste(rng, canvas, faces, *_portrait(rng, material.portraits, side, (10.0, 0.4 * side)))
+    if rng.random() < 0.15:
+        faces = _deceive(rng, canvas, material.animals, faces)
     _occlude(rng, canvas, faces)
     return spoil(rng, canvas), _seen(faces, side)
+
+
+def _deceive(rng: np.random.Generator, canvas: Picture, shelf: Sequence[Photograph], faces: Faces) -> Faces:
+    """Lay one or two things over the canvas, in place, that only look as if they had faces."""
+    side = len(canvas)
+    for _ in range(rng.integers(1, 3)):
+        decoy, matrix = _portrait(rng, shelf, side, (12.0, 0.8 * side))
+        faces = _paste(rng, canvas, faces, replace(decoy, faces=faces_of([])), matrix)
+    return faces
 
 
 def _portrait(
@@ -234,7 +270,9 @@ def _paste(
     shrunk[:, 2] -= left, top
     window = (int(right - left), int(bottom - top))
     layer = cv2.warpAffine(picture, shrunk, window, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mask = cv2.warpAffine(np.ones(picture.shape[:2], np.float32), shrunk, window, flags=cv2.INTER_LINEAR)
+    cover = np.ones((height, width), np.float32) if photograph.cover is None else photograph.cover
+    cover = cv2.resize(cover, picture.shape[1::-1], interpolation=cv2.INTER_AREA)
+    mask = cv2.warpAffine(cover, shrunk, window, flags=cv2.INTER_LINEAR)
     region = canvas[top:bottom, left:right]
     opaque = mask[..., None]
     region[:] = (region * (1 - opaque) + layer * opaque).astype(np.uint8)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.training.face_cover import covered
 from models.training.face_data import Faces, whole_picture
 from service.features.face import align
 
@@ -29,6 +30,7 @@ class Variation:
     jpeg: float = 0.1
     noise: float = 0.1
     erase: float = 0.25
+    cover: float = 0.0
     log_contrast: float = 0.2
     log_gamma: float = 0.2
     brightness: float = 15.0
@@ -100,6 +102,8 @@ def _varied_crop(faces: Faces, row: int, size: int, rng: np.random.Generator, va
         crop = noisy(crop, rng)
     if rng.random() < variation.erase:
         crop = erased(crop, rng)
+    if variation.cover and rng.random() < variation.cover:
+        crop, _ = covered(crop, rng)
     return crop[:, ::-1] if rng.random() < 0.5 else crop
 
 

@@ -28,7 +28,7 @@ VOTES = {
 
 EMOTIONS = tuple(VOTES)
 COLUMNS = tuple(f"votes_{name}" for name in (*VOTES.values(), "unknown", "NF"))
-COARSE_EMOTIONS = ("neutral", "happy", "surprised", "angry")
+COARSE_EMOTIONS = ("neutral", "happy", "surprised", "angry", "sad", "fearful")
 """The muxspace labels that are mostly right when looked at; the others hardly ever are."""
 
 COARSE_TRUST = 0.8

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.registry import default_model
-from models.training.face import all_scores, rounded, served_logits
 from models.training.face_data import Faces, ferplus, whole_picture
+from models.training.face_scores import all_scores, rounded, served_logits
 from service.runners.face import FaceDetector
 
 ENLARGED = 4

@@ -65,18 +65,40 @@ class FaceNetwork(nn.Module):
         return self.head(self.blocks(self.stem(standardised(grey))))
 
 
-class ServedFaceNetwork(nn.Module):
-    """Aligned faces, uint8 RGB (n, s, s, 3), to logits (n, classes): the mean of the face's and its mirror image's."""
+class ClarityNetwork(nn.Module):
+    """Grey faces (n, 1, s, s) in [0, 255] to log-odds (n, 2): that it is a face, and of how much of it shows."""
 
-    def __init__(self, network: FaceNetwork) -> None:
+    def __init__(self, widths: Sequence[int] = (16, 40, 80)) -> None:
+        super().__init__()
+        stem, *rest = widths
+        self.stem = nn.Sequential(nn.Conv2d(1, stem, 5, 2, 2, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
+        pairs = zip(widths[:-1], rest, strict=True)
+        self.blocks = nn.Sequential(*(ResidualBlock(before, after, 2) for before, after in pairs))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(4 * widths[-1], 2))
+
+    def forward(self, grey: Tensor) -> Tensor:
+        """Log-odds (n, 2) under any light."""
+        return self.head(self.blocks(self.stem(standardised(grey))))
+
+
+class ServedFaceNetwork(nn.Module):
+    """Aligned faces, uint8 RGB (n, s, s, 3), to logits (n, classes) and (n, 2) probability of a face and clarity.
+
+    All are means over the face and its mirror image.
+    """
+
+    def __init__(self, network: FaceNetwork, clarity: ClarityNetwork) -> None:
         super().__init__()
         self.network = network
+        self.clarity = clarity
         self.register_buffer("luma", torch.tensor(LUMA).reshape(1, 1, 1, 3))
 
-    def forward(self, faces: Tensor) -> Tensor:
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """A face and its mirror image show the same expression, so that both have the same answer here."""
         grey = (faces.float() * self.luma).sum(-1).unsqueeze(1)
-        return (self.network(grey) + self.network(grey.flip(3))) / 2
+        mirrored = grey.flip(3)
+        logits = (self.network(grey) + self.network(mirrored)) / 2
+        return logits, ((self.clarity(grey) + self.clarity(mirrored)) / 2).sigmoid()
 
 
 def standardised(grey: Tensor) -> Tensor:
@@ -85,9 +107,12 @@ def standardised(grey: Tensor) -> Tensor:
     return centred / (centred.square().mean((1, 2, 3), keepdim=True).sqrt() + FLAT)
 
 
-def export_onnx(network: FaceNetwork, path: Path, size: int) -> None:
-    """Write the network as ONNX, opset 17: `faces` uint8 (n, size, size, 3) RGB to `logits` (n, classes)."""
-    served = ServedFaceNetwork(network).eval()
+def export_onnx(network: FaceNetwork, clarity: ClarityNetwork, path: Path, size: int) -> None:
+    """Write both networks as one ONNX file, opset 17.
+
+    `faces` uint8 (n, size, size, 3) RGB to `logits` (n, classes) and `clarity` (n, 2).
+    """
+    served = ServedFaceNetwork(network, clarity).eval()
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
@@ -95,8 +120,8 @@ def export_onnx(network: FaceNetwork, path: Path, size: int) -> None:
         (example,),
         str(path),
         input_names=["faces"],
-        output_names=["logits"],
-        dynamic_axes={"faces": {0: "n"}, "logits": {0: "n"}},
+        output_names=["logits", "clarity"],
+        dynamic_axes={"faces": {0: "n"}, "logits": {0: "n"}, "clarity": {0: "n"}},
         opset_version=17,
         dynamo=False,
     )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.features.face import (
     CROP_SIZE,
+    LOW_QUALITY,
     STRIDES,
     TEMPLATE,
     Detection,
@@ -228,6 +229,13 @@ def test_quality_falls_towards_black_and_towards_white():
 def test_quality_falls_with_the_detectors_score():
     values = [quality(noise(320, 320), replace(GOOD, score=score)) for score in (1.0, 0.8, 0.5, 0.0)]
     assert values == sorted(values, reverse=True) and values[-1] == 0
+
+
+def test_quality_falls_with_what_hides_a_face_and_only_from_where_it_tells():
+    values = [quality(noise(320, 320), GOOD, clarity) for clarity in (1.0, 0.85, 0.6, 0.4, 0.1, 0.0)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == values[1] == quality(noise(320, 320), GOOD)
+    assert values[3] < LOW_QUALITY and values[4] == values[5] == 0
 
 
 @settings(deadline=None)

@@ -84,6 +84,32 @@ def test_a_face_that_is_found_can_be_judged(
     assert sum(answer.emotions.values()) == pytest.approx(1)
 
 
+def test_a_face_is_clear_until_something_covers_its_mouth(
+    detector: FaceDetector, face_model: FaceModel, samples: Path
+) -> None:
+    portrait = picture(samples / "image" / "portrait_smile.jpg")
+    face = faces(detector.detect([portrait])[0])[0]
+    clear = align(portrait, face.landmarks, CROP)
+    covered = clear.copy()
+    covered[CROP * 6 // 10 :] = (200, 205, 210)
+    shown, hidden = face_model.predict([clear, covered])
+    assert isinstance(shown, Prediction)
+    assert isinstance(hidden, Prediction)
+    assert shown.presence > 0.9
+    assert shown.clarity > 0.8 > 0.4 > hidden.clarity
+
+
+def test_a_dogs_face_that_the_detector_takes_for_a_face_is_none_on_second_look(
+    detector: FaceDetector, face_model: FaceModel, samples: Path
+) -> None:
+    dogs = picture(samples / "image" / "no_face_dogs.jpg")
+    suspected = [align(dogs, face.landmarks, CROP) for face in faces(detector.detect([dogs])[0])]
+    least = default_model("face-emotion").settings["presence_threshold"]
+    for answer in face_model.predict(suspected):
+        assert isinstance(answer, Prediction)
+        assert answer.presence < least
+
+
 @pytest.mark.parametrize("which", ["detector", "yunet"])
 def test_pictures_of_any_shape_are_searched_and_others_fail_alone(
     which: str, request: pytest.FixtureRequest, portrait: np.ndarray

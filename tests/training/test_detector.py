@@ -172,7 +172,24 @@ def made_up_material(detector_scenes):
     spots = [[30, 40], [50, 40], [40, 50], [32, 62], [48, 62]]
     faces = detector_scenes.faces_of([[20, 25, 40, 50]], [spots])
     portrait = detector_scenes.Photograph(picture, faces)
-    return detector_scenes.Material([portrait], [portrait], [picture], [portrait])
+    return detector_scenes.Material([portrait], [portrait], [picture], [portrait], [portrait])
+
+
+def test_something_cut_out_hides_only_what_it_covers_and_brings_no_face(detector_scenes):
+    from dataclasses import replace
+
+    rng = np.random.default_rng(7)
+    portrait = made_up_material(detector_scenes).portraits[0]
+    cover = np.zeros((100, 80), np.float32)
+    cover[:, :40] = 1
+    canvas = np.zeros((100, 80, 3), np.uint8)
+    animal = replace(
+        portrait, picture=np.full((100, 80, 3), 200, np.uint8), faces=detector_scenes.faces_of([]), cover=cover
+    )
+    still = np.eye(2, 3)
+    left = detector_scenes._paste(rng, canvas, portrait.faces, animal, still)
+    assert canvas[:, :38].min() > 100 and canvas[:, 42:].max() == 0
+    assert len(left) == 1 and left.ignored[0]  # half of its face lies under the animal
 
 
 def test_average_precision_and_recall_at_false_alarms_are_those_worked_out_by_hand(detector_scenes):

@@ -63,7 +63,7 @@ def sample_crop(name: str, size: int) -> np.ndarray:
 
 
 def emotions_of(session, entry, crop: np.ndarray) -> dict[str, float]:
-    logits = session.run(None, {"faces": crop[None]})[0]
+    logits = session.run(["logits"], {"faces": crop[None]})[0]
     return dict(zip(entry.labels, softmax(logits, entry.temperature)[0], strict=True))
 
 
@@ -145,18 +145,18 @@ def test_the_shipped_file_is_the_one_the_registry_names(entry):
 def test_every_emotion_of_the_model_speaks_for_a_sentiment(entry, session, noise):
     assert entry.labels == EMOTIONS
     assert set(entry.labels) <= set(EMOTION_SENTIMENT)
-    assert session.run(None, {"faces": noise})[0].shape == (5, len(entry.labels))
+    assert session.run(["logits"], {"faces": noise})[0].shape == (5, len(entry.labels))
 
 
 def test_a_batch_of_n_equals_n_batches_of_one(session, noise):
-    together = session.run(None, {"faces": noise})[0]
-    alone = np.concatenate([session.run(None, {"faces": face[None]})[0] for face in noise])
+    together = session.run(["logits"], {"faces": noise})[0]
+    alone = np.concatenate([session.run(["logits"], {"faces": face[None]})[0] for face in noise])
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
 def test_a_mirrored_face_has_the_same_answer(session, noise):
     straight, mirrored = (
-        session.run(None, {"faces": np.ascontiguousarray(each)})[0] for each in (noise, noise[:, :, ::-1])
+        session.run(["logits"], {"faces": np.ascontiguousarray(each)})[0] for each in (noise, noise[:, :, ::-1])
     )
     np.testing.assert_allclose(straight, mirrored, atol=1e-3)
 

@@ -13,11 +13,14 @@ from models.training.face_data import EMOTIONS, Faces, whole_picture
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("onnx", reason="the extra `train` is not installed")
 
-from models.training import face  # noqa: E402
-from models.training.face_network import FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
+from models.training import face, face_trainer  # noqa: E402
+from models.training.face_clarity import clarity_loss  # noqa: E402
+from models.training.face_further import deepened  # noqa: E402
+from models.training.face_network import ClarityNetwork, FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
+from models.training.face_scores import macro_f1  # noqa: E402
 
 # Convolutions of fewer than 16 channels in bfloat16 on several threads corrupt memory in torch 2.13.
-TINY = face.Recipe(stem=16, widths=(16,), depths=(1,), batch=16)
+TINY = face_trainer.Recipe(stem=16, widths=(16,), depths=(1,), batch=16)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,19 +42,37 @@ def faces() -> Faces:
 
 @pytest.fixture
 def on_noise(monkeypatch, faces) -> None:
-    monkeypatch.setattr(face, "training_faces", lambda recipe, work: faces)
     monkeypatch.setattr(face, "ferplus", lambda split, work: faces)
 
 
 def test_the_exported_graph_answers_as_the_network_does(tmp_path):
     torch.manual_seed(7)
     network = FaceNetwork(len(EMOTIONS), 8, (8, 16), (1, 1)).eval()
-    export_onnx(network, tmp_path / "face.onnx", 48)
+    clarity = ClarityNetwork().eval()
+    export_onnx(network, clarity, tmp_path / "face.onnx", 48)
     crops = np.random.default_rng(7).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(str(tmp_path / "face.onnx"), providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        expected = ServedFaceNetwork(network).eval()(torch.from_numpy(crops)).numpy()
-    np.testing.assert_allclose(session.run(None, {"faces": crops})[0], expected, atol=1e-4)
+        expected = ServedFaceNetwork(network, clarity).eval()(torch.from_numpy(crops))
+    for served, wanted in zip(session.run(["logits", "clarity"], {"faces": crops}), expected, strict=True):
+        np.testing.assert_allclose(served, wanted.numpy(), atol=1e-4)
+
+
+def test_a_network_made_deeper_answers_as_before():
+    torch.manual_seed(7)
+    first, recipe = replace(TINY, widths=(16, 32), depths=(1, 1)), replace(TINY, widths=(16, 32), depths=(2, 3))
+    network = first.network().eval()
+    grey = torch.rand(3, 1, 48, 48) * 255
+    with torch.inference_mode():
+        torch.testing.assert_close(deepened(network, first, recipe).eval()(grey), network(grey))
+
+
+def test_what_is_no_face_teaches_nothing_about_how_clear_a_face_is():
+    odds = torch.zeros(3, 2, requires_grad=True)
+    clarity_loss(odds, torch.tensor([1.0, 0.2, float("nan")])).backward()
+    assert odds.grad is not None
+    assert (odds.grad[:, 0] != 0).all()
+    assert odds.grad[2, 1] == 0 and (odds.grad[:2, 1] != 0).all()
 
 
 def test_a_run_that_was_stopped_ends_where_one_that_was_not_does(tmp_path, on_noise):
@@ -72,7 +93,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, on_noise):
 
 def test_rare_classes_come_more_often_than_their_share_and_no_row_of_theirs_is_left_out():
     targets = np.eye(8, dtype=np.float32)[np.repeat([0, 5], [900, 100])]
-    rows = face.epoch_rows(targets, 0.3, np.random.default_rng(7))
+    rows = face_trainer.epoch_rows(targets, 0.3, np.random.default_rng(7))
     assert set(range(900, 1000)) <= set(rows)
     assert 0.13 < (rows >= 900).mean() < 0.25
     assert len(rows) == pytest.approx(1000, abs=50)
@@ -80,16 +101,16 @@ def test_rare_classes_come_more_often_than_their_share_and_no_row_of_theirs_is_l
 
 def test_every_cycle_starts_high_and_ends_near_zero():
     cycles = [4, 6]
-    assert face.rate_at(1.0, cycles) > 0.8
-    assert face.rate_at(3.99, cycles) < 0.001
-    assert face.rate_at(5.0, cycles) > 0.9
-    assert face.rate_at(9.99, cycles) < 0.001
-    assert face.rate_at(10.0, cycles) == 0
+    assert face_trainer.rate_at(1.0, cycles) > 0.8
+    assert face_trainer.rate_at(3.99, cycles) < 0.001
+    assert face_trainer.rate_at(5.0, cycles) > 0.9
+    assert face_trainer.rate_at(9.99, cycles) < 0.001
+    assert face_trainer.rate_at(10.0, cycles) == 0
 
 
 def test_macro_f1_gives_a_class_that_is_never_right_nothing():
     labels = np.arange(8)
     said = labels.copy()
     said[7] = 0
-    assert face.macro_f1(labels, labels) == 1
-    assert face.macro_f1(said, labels) == pytest.approx((6 + 2 / 3) / 8)
+    assert macro_f1(labels, labels) == 1
+    assert macro_f1(said, labels) == pytest.approx((6 + 2 / 3) / 8)

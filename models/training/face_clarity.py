@@ -1,0 +1,202 @@
+"""Trains the small network that says how much of a face a crop shows: what is left of it after damage that is known.
+
+It sees FER+ and muxspace crops, most of them damaged (`face_damage`); faces of street scenes with their real masks,
+which people have labelled; and animals and things that the detector takes for faces, of which nothing is a face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from tqdm import tqdm
+
+from models.registry import default_model
+from models.training.data import read_table
+from models.training.detector_animals import animals, hands
+from models.training.detector_scenes import decoded, on_grey
+from models.training.face_augment import Variation, jittered, relit
+from models.training.face_cover import Crop
+from models.training.face_damage import damaged
+from models.training.face_data import Faces, coarse_faces, ferplus
+from models.training.face_network import ClarityNetwork
+from service.features.face import Detection, Picture, align, box_iou
+from service.runners.face import FaceDetector
+
+LEFT = {"mask": 0.1, "mask_wrong": 0.5, "no_mask": 1.0}
+"""How much of a face is left by the label of its box; a mask that is worn wrongly leaves the nose or the mouth."""
+
+SMALLEST_FACE = 20
+PRESENCE = 0.05
+"""The probability of a face below which serving lets go of what the detector found."""
+
+SUSPECTED = 0.2
+"""Scores of the detector from which an animal's face serves as a face that is none."""
+
+
+@dataclass(frozen=True)
+class ClarityRecipe:
+    """What decides the training of the clarity network."""
+
+    seed: int = 7
+    steps: int = 3000
+    batch: int = 96
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    damaged: float = 0.5
+    real: float = 0.12
+    nothing: float = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """A grey picture, the landmarks of a face in it, and how much of the face it shows."""
+
+    picture: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    left: float
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """What batches are drawn from."""
+
+    faces: Sequence[Faces]
+    real: Sequence[Marked]
+    nothing: Sequence[Marked]
+    hands: Sequence[Crop]
+
+
+def load_shelf(split: str, work: Path, folder: Path) -> Shelf:
+    """The training or validation pictures; `folder` has the animals."""
+    training = split == "train"
+    detector = FaceDetector.load(default_model("face-detection"))
+    keen = FaceDetector.load(default_model("face-detection"), threshold=SUSPECTED)
+    pictures = [on_grey(each) for each in animals(folder) if each.kept_for_validation != training]
+    nothing = [mark for picture in pictures for mark in _suspects(keen, picture)]
+    covers = [np.dstack([_grey(hand.picture), (hand.cover * 255).astype(np.uint8)]) for hand in hands(folder)]
+    return Shelf((ferplus(split, work), coarse_faces(split)), street_faces(split, detector), nothing, covers)
+
+
+def _suspects(detector: FaceDetector, picture: Picture) -> list[Marked]:
+    """What a detector takes for faces in a picture without any, seen at three sizes."""
+    sizes = [cv2.resize(picture, None, fx=factor, fy=factor) for factor in (0.5, 1.0, 2.0)]
+    return [Marked(_grey(each), face.landmarks, np.nan) for each in sizes for face in _found(detector, each)]
+
+
+def street_faces(split: str, detector: FaceDetector) -> list[Marked]:
+    """Faces of street scenes that the detector finds where people have drawn a box, with what its label leaves."""
+    marked = []
+    for row in read_table("face/facemask_boxes", split):
+        picture, boxes = decoded(row["image"]), np.asarray(row["boxes"], np.float32).reshape(-1, 4)
+        for face in _found(detector, picture):
+            overlaps = box_iou(np.array([face.box], np.float32), boxes)[0]
+            if len(boxes) and overlaps.max() > 0.5 and min(face.box[2:]) >= SMALLEST_FACE:
+                marked.append(Marked(_grey(picture), face.landmarks, LEFT[row["labels"][overlaps.argmax()]]))
+    return marked
+
+
+def batch_of(
+    shelf: Shelf, recipe: ClarityRecipe, size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Grey crops (n, size, size) and what is left of each face (n,), NaN where there is none."""
+    pairs = [_example(shelf, recipe, size, rng) for _ in range(recipe.batch)]
+    return np.stack([crop for crop, _ in pairs]), np.array([left for _, left in pairs], np.float32)
+
+
+def _example(shelf: Shelf, recipe: ClarityRecipe, size: int, rng: np.random.Generator) -> tuple[Crop, float]:
+    variation, kind = Variation(), rng.random()
+    if kind < recipe.nothing + recipe.real:
+        chosen = shelf.nothing if kind < recipe.nothing else shelf.real
+        marked = chosen[rng.integers(len(chosen))]
+        crop, left = align(marked.picture, jittered(marked.landmarks, rng, variation), size), marked.left
+    else:
+        crop, left = _drawn(shelf, size, rng), 1.0
+        if kind < recipe.nothing + recipe.real + recipe.damaged:
+            crop, left = damaged(crop, rng, _drawn(shelf, size, rng), shelf.hands)
+    crop = relit(crop, rng, variation)
+    return (crop[:, ::-1] if rng.random() < 0.5 else crop), left
+
+
+def _drawn(shelf: Shelf, size: int, rng: np.random.Generator) -> Crop:
+    faces = shelf.faces[rng.integers(len(shelf.faces))]
+    row = rng.integers(len(faces))
+    return align(faces.pictures[row], jittered(faces.landmarks[row], rng, Variation()), size)
+
+
+def train_clarity(recipe: ClarityRecipe, work: Path, folder: Path, size: int) -> ClarityNetwork:
+    """The network after its last step (a minute or five on one thread)."""
+    torch.manual_seed(recipe.seed)
+    rng, shelf = np.random.default_rng(recipe.seed), load_shelf("train", work, folder)
+    network = ClarityNetwork().to(memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, recipe.steps)
+    bar = tqdm(range(recipe.steps), "clarity", mininterval=5)
+    for _ in bar:
+        crops, left = batch_of(shelf, recipe, size, rng)
+        loss = clarity_loss(network(_as_input(crops)), torch.from_numpy(left))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    return network.eval()
+
+
+def clarity_loss(odds: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of both answers (n, 2): is it a face, and, where it is one, how much of it is left (n,)."""
+    face = left.isfinite()
+    presence = functional.binary_cross_entropy_with_logits(odds[:, 0], face.float())
+    return presence + functional.binary_cross_entropy_with_logits(odds[face, 1], left[face])
+
+
+@torch.inference_mode()
+def clarity_of(network: ClarityNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The probability of a face and its clarity, (n, 2), of grey crops (n, s, s), as served."""
+    grey = _as_input(crops)
+    return ((network(grey) + network(grey.flip(3))) / 2).sigmoid().numpy()
+
+
+def clarity_scores(network: ClarityNetwork, work: Path, folder: Path, size: int) -> dict[str, float]:
+    """How it does on validation pictures; clean faces are FER+'s and muxspace's, masked ones those of the streets."""
+    shelf, rng = load_shelf("val", work, folder), np.random.default_rng(7)
+    clean = [clarity_of(network, faces.crops(size)[..., 0]) for faces in shelf.faces]
+    real, nothing = (
+        clarity_of(network, np.stack([align(each.picture, each.landmarks, size) for each in marked]))
+        for marked in (shelf.real, shelf.nothing)
+    )
+    left = np.array([each.left for each in shelf.real])
+    pairs = [damaged(_drawn(shelf, size, rng), rng, _drawn(shelf, size, rng), shelf.hands) for _ in range(2000)]
+    wanted, told = np.array([part for _, part in pairs]), clarity_of(network, np.stack([crop for crop, _ in pairs]))
+    return {
+        "clean_ferplus_above_half": float((clean[0][:, 1] > 0.5).mean()),
+        "clean_muxspace_above_half": float((clean[1][:, 1] > 0.5).mean()),
+        "masked_below_half": float((real[left < 0.2, 1] < 0.5).mean()),
+        "unmasked_above_half": float((real[left == 1, 1] > 0.5).mean()),
+        "damage_correlation": float(np.corrcoef(wanted, told[:, 1])[0, 1]),
+        **{f"faces_below_{at}": float((np.concatenate([*clean, real])[:, 0] < at).mean()) for at in (PRESENCE, 0.5)},
+        **{f"no_faces_below_{at}": float((nothing[:, 0] < at).mean()) for at in (PRESENCE, 0.5)},
+        "masked": int((left < 0.2).sum()),
+        "unmasked": int((left == 1).sum()),
+        "no_faces": len(nothing),
+    }
+
+
+def _as_input(crops: NDArray[np.uint8]) -> torch.Tensor:
+    grey = torch.from_numpy(np.ascontiguousarray(crops)).float().unsqueeze(1)
+    return grey.contiguous(memory_format=torch.channels_last)
+
+
+def _found(detector: FaceDetector, picture: Picture) -> Sequence[Detection]:
+    (found,) = detector.detect([picture])
+    return found if isinstance(found, tuple) else ()
+
+
+def _grey(picture: Picture) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
