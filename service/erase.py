@@ -1,0 +1,125 @@
+"""Erase everything that is kept of one caller, and print a receipt (GDPR, Article 17).
+
+    python -m service.erase --caller key:shop
+
+Run it where the service runs, with the same settings. It removes the caller's jobs (rows, events, media, results; what
+is running is called off) and stored analyses, and writes one line into the audit, which holds a count and no content.
+Callers do the same for themselves with `DELETE /v1/jobs/{id}` and `DELETE /v1/history`. What lies in the queue is a
+job's identifier alone; without its job, a worker drops it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+
+import orjson
+from sqlalchemy import insert
+
+from service.database import Database, DatabaseError
+from service.history.history import History, Wanted
+from service.history.tables import AuditRow
+from service.jobs.intake import Jobs
+from service.settings import Settings, load_settings
+
+WORKER_SECONDS = 30.0
+"""So long a worker may take to let go of a job that was called off."""
+
+
+class NotErased(Exception):
+    """Something of the caller is still there; run it again."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was erased, and when. `digest` is the SHA-256 of the rest as JSON, so that a copy can be checked."""
+
+    caller: str
+    erased: str
+    jobs: int
+    analyses: int
+    audit: int
+    """The number of the audit row."""
+    digest: str = ""
+
+    def sealed(self) -> Receipt:
+        """With its digest."""
+        content = orjson.dumps({**asdict(self), "digest": ""}, option=orjson.OPT_SORT_KEYS)
+        return Receipt(**{**asdict(self), "digest": hashlib.sha256(content).hexdigest()})
+
+
+async def erase(caller: str, settings: Settings) -> Receipt:
+    """Erase what `caller` (`key:<name>`, `jwt:<subject>`, `anyone`) owns. Raises `NotErased` and `DatabaseError`.
+
+    Jobs go first: one that is running could still store its analysis.
+    """
+    database = Database.of(settings)
+    jobs, history = Jobs(settings, database), History(database)
+    try:
+        gone = await _erase_jobs(jobs, caller)
+        removed = (await history.remove_all(caller, caller)).affected
+        audit = await _note(database, caller, gone + removed)
+        await database.forget()
+        await _check(jobs, history, caller)
+    finally:
+        await database.close()
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Receipt(caller, now, gone, removed, audit).sealed()
+
+
+async def _erase_jobs(jobs: Jobs, caller: str) -> int:
+    """Delete the jobs, and their folders once no worker holds them."""
+    names = [job.id for job in await _all_jobs(jobs, caller)]
+    deleted = await jobs.forget_owner(caller)
+    deadline = time.monotonic() + WORKER_SECONDS
+    while any(jobs.folders.of(name).exists() for name in names) and time.monotonic() < deadline:
+        for name in names:
+            await asyncio.to_thread(jobs.folders.remove, name)
+        await asyncio.sleep(0.1)
+    return deleted
+
+
+async def _all_jobs(jobs: Jobs, caller: str) -> list:
+    found: list = []
+    while page := await jobs.newest(caller, found[-1].id if found else None, 100):
+        found += page
+    return found
+
+
+async def _note(database: Database, caller: str, affected: int) -> int:
+    row = {"at": time.time_ns() // 1_000_000, "actor": "operator", "action": "erase", "subject": caller}
+    statement = insert(AuditRow).values(**row, affected=affected).returning(AuditRow.id)
+    async with database.transaction() as session:
+        return (await session.execute(statement)).scalar_one()
+
+
+async def _check(jobs: Jobs, history: History, caller: str) -> None:
+    left = len(await jobs.newest(caller, None, 100))
+    async for _ in history.newest(caller, Wanted()):
+        left += 1
+    if left:
+        raise NotErased(f"{left} rows of {caller} have come meanwhile: revoke the key first, then run this again.")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Erase, and print the receipt as JSON; 1 if something may be left."""
+    parser = argparse.ArgumentParser(prog="python -m service.erase", description="Erase all that is kept of a caller.")
+    parser.add_argument("--caller", required=True, help="key:<name>, jwt:<subject>, or anyone where access is open")
+    asked = parser.parse_args(arguments)
+    try:
+        receipt = asyncio.run(erase(asked.caller, load_settings()))
+    except (NotErased, DatabaseError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(orjson.dumps(receipt, option=orjson.OPT_INDENT_2).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,166 @@
+"""Nothing that is sent stays: the disk is watched while requests run, and searched afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.privacy.disk import AVAILABLE, Watch, holding
+from tests.serving import CHECKOUT, RunningService, running_service
+
+pytestmark = [pytest.mark.server, pytest.mark.skipif(not AVAILABLE, reason="Only Linux tells what happens on a disk.")]
+
+TEXT, NAME, BYTES = "zebra-in-the-text-90210", "zebra-in-a-name-90210", "zebra-in-a-file-90210"
+MARKS = (TEXT, NAME, BYTES)
+EXAMPLES = CHECKOUT / "ui" / "examples"
+
+
+@dataclass
+class House:
+    """A service whose home, temporary and state folders are its own, and nobody else's."""
+
+    folder: Path
+    service: RunningService
+
+    @property
+    def watched(self) -> list[Path]:
+        """Everywhere that it could write without being told to."""
+        return [self.folder, Path("/dev/shm"), CHECKOUT / "service", CHECKOUT / "models"]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, name in (
+            ("TMPDIR", "tmp"),
+            ("HOME", "home"),
+            ("XDG_STATE_HOME", "state"),
+            ("XDG_CACHE_HOME", "c"),
+        ):
+            (folder / name).mkdir()
+            patch.setenv(variable, str(folder / name))
+        with running_service(folder, state_folder=folder / "state" / "sentiment", log_level="debug") as running:
+            yield House(folder, running)
+
+
+def marked(file: Path) -> bytes:
+    """A good file with a mark behind its end."""
+    return file.read_bytes() + BYTES.encode()
+
+
+def requests(client: httpx.Client) -> list[httpx.Response]:
+    """Every route, with good and with bad content."""
+    picture, sound, film = (EXAMPLES / name for name in ("portrait.jpg", "inaugural.ogg", "portrait_speaks.mp4"))
+    name = f"{NAME}.bin"
+    return [
+        client.post("/v1/text", json={"text": f"I love it, {TEXT}", "explain": True}),
+        client.post("/v1/text", json={"texts": [TEXT, TEXT], "aspects": [TEXT]}),
+        client.post("/v1/text", json={"text": TEXT, "language": TEXT}),
+        client.post("/v1/text", content=f'{{"text": "{TEXT}'.encode()),
+        client.post(f"/v1/text?{TEXT}={TEXT}", json={"text": TEXT}, headers={"User-Agent": TEXT}),
+        client.post("/v1/image", files={"file": (name, marked(picture))}),
+        client.post("/v1/image", files={"file": (name, BYTES.encode() * 100)}),
+        client.post("/v1/image", files={"file": (name, marked(picture)[:2_000] + BYTES.encode())}),
+        client.post("/v1/image", files={TEXT: (name, b"x")}),
+        client.post("/v1/audio", files={"file": (name, marked(sound))}),
+        client.post("/v1/video", files={"file": (name, marked(film))}),
+        client.post("/v1/analyze", files={"text": (None, TEXT), "image": (name, marked(picture))}),
+        client.get(f"/{TEXT}"),
+        client.get(f"/problems/{TEXT}"),
+    ]
+
+
+def test_nothing_is_stored_by_default(house):
+    with Watch(house.watched) as watch, httpx.Client(base_url=house.service.address, timeout=120) as client:
+        answers = requests(client)
+        transcript = answers[9].json()["transcript"]["text"]
+    assert [answer.status_code for answer in answers].count(200) >= 6
+    assert len(transcript) > 40
+
+    uploads = house.service.temp_folder
+    ours = {path for path in watch.seen if not path.is_relative_to(uploads)}
+    assert ours <= {house.service.log, *(path for path in ours if path.suffix == ".db" and "prometheus" in str(path))}
+    assert any(path.is_relative_to(uploads) for path in watch.seen), "the watch saw uploads come"
+    assert house.service.kept_files() == []
+    for folder in house.watched[:2]:
+        assert holding(folder, *MARKS, transcript, transcript[:40]) == []
+
+
+def test_uploads_are_readable_by_nobody_else_while_they_are_here(house):
+    with half_sent(house.service):
+        (file,) = waited_for(house.service)
+        assert file.parent.stat().st_mode & 0o077 == 0
+    assert gone(house.service)
+
+
+def test_the_folder_is_empty_again_after_a_client_went_away(house):
+    content = (EXAMPLES / "portrait_speaks.mp4").read_bytes()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: impatient(house.service, content), range(4)))
+    assert gone(house.service)
+
+
+def test_what_a_killed_service_left_is_wiped_when_it_starts_again(tmp_path):
+    with running_service(tmp_path) as running, half_sent(running):
+        (left,) = waited_for(running)
+        family = running.family()
+        for process in reversed(family):
+            process.kill()
+        running.process.wait()
+        psutil.wait_procs(family, timeout=10)
+    assert left.exists(), "nobody could wipe it"
+    with running_service(tmp_path) as again:
+        assert not left.exists()
+        assert holding(again.temp_folder, BYTES) == []
+
+
+@contextmanager
+def half_sent(service: RunningService) -> Iterator[None]:
+    """An upload of which the second half does not come."""
+    with socket.create_connection(("127.0.0.1", httpx.URL(service.address).port), timeout=10) as connection:
+        head = b"POST /v1/video HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=limes\r\n"
+        part = b'--limes\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + BYTES.encode() * 5_000
+        connection.sendall(head + b"Content-Length: 900000\r\n\r\n" + part)
+        yield
+
+
+def impatient(service: RunningService, content: bytes) -> None:
+    """Ask for a video and hang up while it is worked on."""
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{service.address}/v1/video", files={"file": content}, timeout=httpx.Timeout(30, read=0.2))
+
+
+def waited_for(service: RunningService) -> list[Path]:
+    deadline = time.monotonic() + 10
+    while not (found := service.kept_files()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def gone(service: RunningService) -> bool:
+    deadline = time.monotonic() + 20
+    while service.kept_files() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return service.kept_files() == []
+
+
+def test_the_access_log_has_its_fields_and_no_others(house):
+    lines = [json.loads(line) for line in house.service.log.read_text().splitlines() if line.startswith("{")]
+    access = [line for line in lines if line["logger"] == "service.access"]
+    assert access
+    allowed = {"time", "level", "logger", "message", "endpoint", "status", "caller", "method", "request_id"}
+    for line in access:
+        assert set(line) <= allowed | {"milliseconds", "bytes_in", "bytes_out", "trace_id", "span_id"}
+    assert os.sep not in "".join(line["request_id"] for line in access)
