@@ -38,6 +38,8 @@ log = logging.getLogger("service.app")
 settings = load_settings()
 api = application.build(settings)
 door = build_door(settings)
+if settings.limits_url is not None:
+    api.state.backend.checks["Redis of rate limits"] = door.check_rates
 # uvicorn would believe whatever this machine's own processes forward; SENTIMENT_TRUSTED_PROXIES decides instead.
 os.environ["FORWARDED_ALLOW_IPS"] = ""
 

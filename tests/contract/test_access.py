@@ -157,13 +157,15 @@ def test_requests_are_answered_while_redis_is_away_and_shared_again_when_it_is_b
         assert answer.headers["ratelimit-limit"] == "50"  # each replica counts for itself now
     house.redis.stop()
     assert ask(house.first, key).status_code == 200
+    admin = token("RS256", key_id="rsa", scope="admin")
+    assert "Redis of rate limits" in ask(house.first, admin, "/health").text
+    assert ask(house.first, path="/readyz").status_code == 200
     house.redis.start()
     deadline = time.monotonic() + 15
     while "rate limits are shared again" not in house.first.log.read_text():
         assert ask(house.first, key).status_code in (200, 429)
         assert time.monotonic() < deadline
         time.sleep(0.3)
-    admin = token("RS256", key_id="rsa", scope="admin")
     metrics = ask(house.first, admin, "/metrics").text
     failures = [line for line in metrics.splitlines() if line.startswith("rate_limit_store_failures_total")]
     assert float(failures[0].split()[1]) >= 1
