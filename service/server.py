@@ -25,7 +25,7 @@ from uvicorn.config import STARTUP_FAILURE
 from service.keeper import Keeper, Line, close
 from service.lifecycle import TICK_SECONDS, Lifecycle
 from service.lifeline import Presence
-from service.observability import logs, metrics
+from service.observability import logs, metrics, tracing
 from service.runners import ModelUnavailable
 from service.settings import Settings
 
@@ -70,6 +70,7 @@ class KeptServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and tell the keeper."""
+        tracing.start(self._settings, str(server_context.service_name))
         await super().startup(sockets)
         self._began = time.monotonic()
         line = current_line()
@@ -98,6 +99,7 @@ class KeptServer(uvicorn.Server):
         if self.should_exit:
             await self._stop(self._lifecycle, self._settings, lambda: self.force_exit)
         await super().shutdown(sockets)
+        await asyncio.to_thread(tracing.stop)
 
     async def _race(self, leaving: Any) -> None:
         """Leave, unless the whole service is told to stop meanwhile."""

@@ -21,6 +21,7 @@ from service.media.limits import MAX_PICTURE_SIDE, Limits
 from service.media.sandbox import DecodingProcess, Sandbox
 from service.media.sniff import HEAD_BYTES, PICTURES, RECORDINGS, Format, sniff
 from service.media.stream import MediaStream, read_info
+from service.observability import tracing
 
 OPERATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -93,7 +94,8 @@ class Decoder:
                 "longest_side": MAX_PICTURE_SIDE,
             }
             async with self._picture_lane.place(), self._sandbox.run("picture", file, request) as process:
-                message = await process.receive(MAX_PICTURE_SIDE**2 * 3)
+                with tracing.step("decode", kind="image"):
+                    message = await process.receive(MAX_PICTURE_SIDE**2 * 3)
                 return _read_picture(message.header, message.payload, format)
 
     @asynccontextmanager
@@ -127,8 +129,9 @@ class Decoder:
                 "start_seconds": start_seconds,
             }
             async with self._recording_lane.place(), self._sandbox.run("recording", file, request) as process:
-                info = read_info((await process.receive()).header, format)
-                yield MediaStream(process, info, longest_side)
+                with tracing.step("decode", kind=format.kind):
+                    info = read_info((await process.receive()).header, format)
+                    yield MediaStream(process, info, longest_side)
 
     def live_pictures(self, longest_side: int = 640) -> LivePictures:
         """What decodes one live sender's pictures; close it."""

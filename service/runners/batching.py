@@ -13,8 +13,9 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
+from service.observability import tracing
 from service.runners import Failed, ItemRefused, ModelUnavailable, Overloaded, RunnerError
 
 Item = TypeVar("Item")
@@ -104,11 +105,12 @@ class Breaker:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting(Generic[Item, Result]):
-    """An item, whom to tell, and since when it waits (seconds of the monotonic clock)."""
+    """An item, whom to tell, since when it waits (seconds of the monotonic clock), and what it is traced as part of."""
 
     item: Item
     answer: asyncio.Future[Result]
     since: float
+    origin: Any
 
 
 class Collector(Generic[Item, Result]):
@@ -174,7 +176,8 @@ class Collector(Generic[Item, Result]):
                 raise Overloaded(self._model)
 
     def _enqueue(self, item: Item) -> _Waiting[Item, Result]:
-        entry = _Waiting[Item, Result](item, asyncio.get_running_loop().create_future(), time.monotonic())
+        answer = asyncio.get_running_loop().create_future()
+        entry = _Waiting[Item, Result](item, answer, time.monotonic(), tracing.here())
         self._waiting.append(entry)
         return entry
 
@@ -209,7 +212,8 @@ class Collector(Generic[Item, Result]):
         items = [entry.item for entry in batch]
         started = time.monotonic()
         try:
-            results = await asyncio.wait_for(self._call(items), self._timeout_of(items))
+            with tracing.batch(self._model, len(items), [entry.origin for entry in batch]):
+                results = await asyncio.wait_for(self._call(items), self._timeout_of(items))
             if len(results) != len(items):
                 raise ModelUnavailable(
                     self._model, f"The {self._model} model gave {len(results)} answers to {len(items)} items."

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 
+from service.observability import tracing
+
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,6 +59,21 @@ class Counted:
             await self._app(scope, receive, send_on)
         finally:
             self._lifecycle.exit(call)
+
+
+class Traced:
+    """Tells the collector of every call, in the trace of the gateway that made it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one call on."""
+        if scope["type"] != "http" or not tracing.continues(scope["headers"]):
+            await self._app(scope, receive, send)
+            return
+        with tracing.serving(scope["path"].strip("/"), scope["headers"]):
+            await self._app(scope, receive, send)
 
 
 class _Call:

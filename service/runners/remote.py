@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
-from bentoml.exceptions import BentoMLException
 
 from service.runners import ModelUnavailable, State
 
@@ -59,7 +58,8 @@ class Remote:
         """What the runner says when it is asked."""
         try:
             answer = await asyncio.wait_for(self._client.problems_parcel(Parcel([self._model])), timeout_seconds)
-        except (asyncio.TimeoutError, TimeoutError, aiohttp.ClientError, BentoMLException):
+        except Exception as error:  # whatever BentoML's client throws: there is no answer
+            log.info("The %s model's process gave no answer: %r", self._model, error)
             self.problem = f"The process of the {self._model} model does not answer."
             return "unhealthy"
         (self.problem,) = answer.items

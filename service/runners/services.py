@@ -18,7 +18,7 @@ from service.lifecycle import Lifecycle
 from service.runners import Failed, ModelUnavailable, TranscriptUnavailable, catalogue
 from service.runners.connect import BATCHES
 from service.runners.loading import Loading
-from service.runners.middlewares import Counted, drop_middlewares
+from service.runners.middlewares import Counted, Traced, drop_middlewares
 from service.runners.remote import Parcel
 from service.settings import load_settings
 
@@ -37,7 +37,7 @@ class RunnerService(Service):
         drop_middlewares(app)
         lifecycle = Lifecycle()
         server.install(lifecycle, SETTINGS, server.stop_runner)
-        return Counted(app, lifecycle)
+        return Counted(Traced(app) if SETTINGS.traces_url else app, lifecycle)
 
 
 def _runner(name: str, timeout_seconds: float) -> Any:
