@@ -29,8 +29,9 @@ from service.history.history import Place, Removal, Stored, Wanted
 from service.observability import metrics
 from service.pipelines import Options
 
-STORE_SECONDS = 3.0
-"""An answer does not wait longer to be stored: then it goes out saying that it was not."""
+STORE_SECONDS = 6.0
+"""An answer does not wait longer to be stored: then it goes out saying that it was not. A little longer than SQLite
+waits for another process, so that it is known what became of it."""
 MAX_PAGE_BYTES = 8_000_000
 """A page ends after so much, however few analyses that are."""
 EXPORTS: dict[str, tuple[Callable[[AsyncIterator[Stored]], AsyncIterator[bytes]], str]] = {
@@ -115,8 +116,7 @@ async def get_history_export(request: Request) -> Response:
     """Everything that the caller had stored, as one file."""
     asked = read_query(ExportQuery, request.query_params)
     backend = backend_of(request)
-    if backend.database.exists:
-        await backend.database.open()  # what is wrong shall be said before the answer begins
+    await backend.database.ping()  # what is wrong shall be said before the answer begins
     write, media_type = EXPORTS[asked.format]
     rows = backend.history.newest(caller_of(request.scope).name, asked)
     headers = {"Content-Disposition": f'attachment; filename="history.{asked.format}"', "Content-Type": media_type}

@@ -50,7 +50,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 class Wanted:
     """Which rows; None wants any."""
 
-    label: Annotated[Label | Literal["abstained"] | None, Field(description="The verdict that they gave.")] = None
+    label: Annotated[Literal[Label, "abstained"] | None, Field(description="The verdict that they gave.")] = None
     modality: Annotated[Modality | None, Field(description="One that was analysed.")] = None
     since: Annotated[Moment | None, Field(description="The earliest moment that they were made at (RFC 3339).")] = None
     until: Annotated[Moment | None, Field(description="The first moment that is too late (RFC 3339).")] = None
