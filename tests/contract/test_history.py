@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -59,6 +60,14 @@ def page(http: httpx.Client, **asked: object) -> dict:
     response = http.get("/v1/history", params=asked)
     assert response.status_code == 200, response.text
     return response.json()
+
+
+def wait_for_health(http: httpx.Client, wanted: str) -> None:
+    """Until /health says so of the database; it asks at most once a second."""
+    deadline = time.monotonic() + 20
+    while (found := http.get("/health").json()["dependencies"]["database"]) != wanted:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
 
 
 def ids(analyses: list[dict]) -> list[str]:
@@ -212,10 +221,11 @@ def test_a_postgresql_that_stops_is_told_and_heals_by_itself(postgres: PostgresS
             gone = problem(http.get("/v1/history"), "not_ready")
             assert "database" in gone["detail"]
             problem(http.get("/v1/history/export"), "not_ready")
-            assert http.get("/health").json()["dependencies"]["database"] == "unhealthy"
+            wait_for_health(http, "unhealthy")
             assert http.get("/readyz").status_code == 200
         finally:
             postgres.start()
+        wait_for_health(http, "healthy")
         second = analyse(http, "I love it", store=True)
         assert second["warnings"] == []
         assert ids(page(http)["items"]) == [second["id"], first["id"]]
