@@ -1,4 +1,4 @@
-"""The page: head, five tabs, foot."""
+"""The page: head, tabs, foot."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ import gradio as gr
 from ui.client import Problem, ServiceError
 from ui.key_box import key_box, wanted
 from ui.notices import FOOT, head
-from ui.tabs import audio, image, text, together, video
+from ui.tabs import audio, history, image, live, text, together, video
 from ui.tabs.asking import Desk
 
-TABS = {"Text": text, "Audio": audio, "Image": image, "Video": video, "Together": together}
+TABS = {
+    "Text": text,
+    "Audio": audio,
+    "Image": image,
+    "Video": video,
+    "Together": together,
+    "Live": live,
+    "History": history,
+}
 
 
 def page(desk: Desk) -> gr.Blocks:
@@ -18,10 +26,11 @@ def page(desk: Desk) -> gr.Blocks:
     with gr.Blocks(title="Multimodal Sentiment", analytics_enabled=False, fill_width=True) as blocks:
         top = gr.HTML(head())
         box = key_box(desk)
+        leaving = []
         with gr.Tabs():
             for name, tab in TABS.items():
                 with gr.Tab(name):
-                    tab.build(desk)
+                    leaving.append(tab.build(desk))
         gr.HTML(FOOT)
 
         async def greet() -> str:
@@ -36,6 +45,9 @@ def page(desk: Desk) -> gr.Blocks:
             return gr.update(visible=await wanted(desk))
 
         async def leave(request: gr.Request) -> None:
+            for leave_tab in filter(None, leaving):
+                await leave_tab(str(request.session_hash))
+            await desk.errands.leave(str(request.session_hash))
             desk.uploads.close(str(request.session_hash))
             desk.visitors.forget(str(request.session_hash))
 

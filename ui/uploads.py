@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import shutil
 import stat
 import time
@@ -62,6 +63,12 @@ class Uploads:
             minutes = self.keep_seconds / 60
             raise UploadGone(f"Uploads are deleted after {minutes:.0f} minutes; please choose the file again.")
         return path
+
+    def new(self, name: str) -> Path:
+        """Where to write a file of ours that people may fetch, under a folder that nobody can guess."""
+        folder = self._root / secrets.token_hex(16)
+        folder.mkdir(mode=0o700)
+        return folder / name
 
     def show(self, session: str, place: str, payload: Mapping[str, object] | None) -> None:
         """Remember what a place now shows, and delete what it showed before."""

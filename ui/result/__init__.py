@@ -7,11 +7,11 @@ from ui.result.details import models_and_timings, raw_json, transcript
 from ui.result.evidence import emotions, modalities, probabilities
 from ui.result.faces import faces
 from ui.result.over_time import over_time
-from ui.result.states import EMPTY, failed, working
+from ui.result.states import CALLED_OFF, EMPTY, advancing, failed, working
 from ui.result.verdict import notices, verdict
 from ui.result.words import words
 
-__all__ = ["EMPTY", "failed", "render", "working"]
+__all__ = ["CALLED_OFF", "EMPTY", "advancing", "failed", "render", "working"]
 
 
 def render(answer: Analysis, picture_url: str | None = None) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ui.markup import text
+from ui.client.events import Progress
+from ui.markup import clock, percent, style, text
 from ui.problems import Problem
 
 EMPTY = (
     """<section class="ms-result ms-blank"><p>The verdict will stand here, with everything it rests on.</p></section>"""
 )
+
+CALLED_OFF = """<section class="ms-result ms-blank" role="status"><p>The job was cancelled.</p></section>"""
 
 
 def working(sentence: str) -> str:
@@ -18,6 +21,33 @@ def working(sentence: str) -> str:
         '<div class="ms-ghost" aria-hidden="true"></div>'
         '<div class="ms-ghost ms-ghost-low" aria-hidden="true"></div></section>'
     )
+
+
+def advancing(event: Progress) -> str:
+    """Shown while a job is worked on: how far it is."""
+    progress = event.progress
+    known = event.state == "running" and progress.fraction > 0
+    bar = f"<i {style(share=progress.fraction)}></i>" if known else "<i></i>"
+    share = f"<b>{percent(progress.fraction)}</b>" if known else ""
+    return (
+        '<section class="ms-result ms-working" role="status"><article class="ms-card ms-job">'
+        f"<p>{text(_how_far(event))}</p>{share}"
+        f'<div class="ms-track{" ms-known" if known else ""}" aria-hidden="true">{bar}</div></article></section>'
+    )
+
+
+def _how_far(event: Progress) -> str:
+    """`12,000 of 100,000 texts`, `3:05 of about 65:00`."""
+    progress = event.progress
+    if event.state == "queued":
+        return "Waiting for its turn\u2026"
+    if not progress.done:
+        return "Getting ready\u2026"
+    if progress.unit == "seconds":
+        of = f" of about {clock(progress.total)}" if progress.total else ""
+        return f"{clock(progress.done)}{of} read"
+    of = f" of {progress.total:,.0f}" if progress.total else ""
+    return f"{progress.done:,.0f}{of} {'texts' if progress.unit == 'rows' else progress.unit} read"
 
 
 def failed(error: Exception) -> str:

@@ -22,6 +22,20 @@ def transcribe() -> gr.Checkbox:
     return gr.Checkbox(value=True, label="Transcribe what is said, and judge the words too")
 
 
+def keep() -> gr.Checkbox:
+    """Whether the service is to keep the answer."""
+    return gr.Checkbox(
+        value=False,
+        label="Keep the answer in the history",
+        info="With its text or transcript, until you delete it; recordings and pictures are never kept.",
+    )
+
+
+def cancel() -> gr.Button:
+    """There while a job runs."""
+    return gr.Button("Cancel", size="sm", visible=False, elem_classes="ms-cancel")
+
+
 def label(words: str) -> None:
     """A quiet line of text above a group of controls."""
     gr.HTML(f'<p class="ms-label">{words}</p>')

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import gradio as gr
 
-from ui.client import Analysis
 from ui.notices import duty
 from ui.result import EMPTY
-from ui.tabs.asking import Desk, Payload, Room, asks, example, lends, options, picture_url
-from ui.tabs.controls import label, threshold
+from ui.tabs.asking import Desk, Payload, Question, Room, asks, example, lends, options, picture_url
+from ui.tabs.controls import keep, label, threshold
 
 
 def build(desk: Desk) -> None:
@@ -30,21 +31,23 @@ def build(desk: Desk) -> None:
                 tries = [example("A smile", [portrait], [picture]), example("Nobody there", [dunes], [picture])]
             with gr.Accordion("Options", open=False):
                 sure = threshold()
+                kept = keep()
             gr.HTML(duty(desk.uploads.keep_seconds, camera=True))
         with gr.Column(scale=7, min_width=300):
             verdict = gr.HTML(EMPTY)
 
-    async def ask(payload: Payload, sure: float) -> Analysis:
+    def ask(payload: Payload, sure: float, kept: bool) -> Question:
         path = desk.given(
             payload, "There is no picture yet, or it is still on its way: upload one, or take one with the webcam."
         )
-        return await desk.client.image(path, **options(sure))
+        return Question(partial(desk.client.image, path, **options(sure, keep=kept)))
 
-    def shown(payload: Payload, _sure: float) -> str | None:
+    def shown(payload: Payload, *_: object) -> str | None:
         path = desk.uploads.path(payload)
         return picture_url(path) if path else None
 
-    room = Room(verdict, [run, *(button for button, _ in tries)], "The service is looking…")
+    buttons = [run, *(button for button, _ in tries)]
+    room = Room(desk, "image", verdict, buttons, "The service is looking…")
     for trigger in (run.click, *(then for _, then in tries)):
-        asks(trigger, ask, [picture, sure], room, shown)
+        asks(trigger, ask, [picture, sure, kept], room, shown)
     lends(picture, "image", desk, verdict)

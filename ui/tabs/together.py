@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from ui.client import Analysis
 from ui.notices import duty
 from ui.result import EMPTY
-from ui.tabs.asking import Desk, NothingGiven, Payload, Room, asks, example, lends, options, picture_url
-from ui.tabs.controls import label, threshold, transcribe
+from ui.tabs.asking import (
+    Desk,
+    NothingGiven,
+    Payload,
+    Question,
+    Room,
+    asks,
+    calls_off,
+    example,
+    lends,
+    options,
+    picture_url,
+)
+from ui.tabs.controls import cancel, keep, label, threshold, transcribe
 
 MEDIA = ("audio", "image", "video")
 KIND, BITTER = "Thank you all, this is the best day of my life!", "This is the worst day of my life. I hate all of it."
@@ -28,31 +40,30 @@ def build(desk: Desk) -> None:
             with gr.Accordion("Options", open=False):
                 heard = transcribe()
                 sure = threshold()
+                kept = keep()
             gr.HTML(duty(desk.uploads.keep_seconds, camera=True))
         with gr.Column(scale=7, min_width=300):
             verdict = gr.HTML(EMPTY)
+            stop = cancel()
 
-    async def ask(text: str, *media_and_options: Any) -> Analysis:
-        *media, heard, sure = media_and_options
+    def ask(text: str, *media_and_options: Any) -> Question:
+        *media, heard, sure, kept = media_and_options
         files = {name: path for name, payload in zip(MEDIA, media, strict=True) if (path := desk.uploads.path(payload))}
         words = text if (text or "").strip() else None
         if not files and words is None:
             raise NothingGiven("There is nothing yet: give a text, a recording, a picture or a video.")
-        return await desk.client.analyze(
-            text=words,
-            audio=files.get("audio"),
-            image=files.get("image"),
-            video=files.get("video"),
-            **options(sure, transcribe=heard),
-        )
+        given: dict[str, Any] = {"text": words, **files, **options(sure, transcribe=heard, keep=kept)}
+        return Question(partial(desk.client.analyze, **given), partial(desk.client.jobs.submit, **given))
 
     def shown(_text: str, _audio: Payload, image: Payload, video: Payload, *_: Any) -> str | None:
         path = desk.uploads.path(image) if not video else None
         return picture_url(path) if path else None
 
-    room = Room(verdict, [run, *(button for button, _ in tries)], "The service is reading, listening and looking…")
+    buttons = [run, *(button for button, _ in tries)]
+    room = Room(desk, "together", verdict, buttons, "The service is reading, listening and looking…", stop)
+    calls_off(room)
     for trigger in (run.click, *(then for _, then in tries)):
-        asks(trigger, ask, [*given, heard, sure], room, shown)
+        asks(trigger, ask, [*given, heard, sure, kept], room, shown)
     for name, component in zip(MEDIA, given[1:], strict=True):
         lends(component, f"together-{name}", desk, verdict)
 

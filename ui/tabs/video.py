@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import gradio as gr
 
-from ui.client import Analysis
 from ui.notices import duty
 from ui.result import EMPTY
-from ui.tabs.asking import Desk, Payload, Room, asks, example, lends, options
-from ui.tabs.controls import label, threshold, transcribe
+from ui.tabs.asking import Desk, Payload, Question, Room, asks, calls_off, example, lends, options
+from ui.tabs.controls import cancel, keep, label, threshold, transcribe
 
 
 def build(desk: Desk) -> None:
@@ -24,17 +25,24 @@ def build(desk: Desk) -> None:
             with gr.Accordion("Options", open=False):
                 heard = transcribe()
                 sure = threshold()
+                kept = keep()
             gr.HTML(duty(desk.uploads.keep_seconds, camera=True))
         with gr.Column(scale=7, min_width=300):
             verdict = gr.HTML(EMPTY)
+            stop = cancel()
 
-    async def ask(payload: Payload, heard: bool, sure: float) -> Analysis:
+    def ask(payload: Payload, heard: bool, sure: float, kept: bool) -> Question:
         path = desk.given(
             payload, "There is no video yet, or it is still on its way: upload one, or record with the webcam."
         )
-        return await desk.client.video(path, **options(sure, transcribe=heard))
+        chosen = options(sure, transcribe=heard, keep=kept)
+        return Question(
+            partial(desk.client.video, path, **chosen), partial(desk.client.jobs.submit, video=path, **chosen)
+        )
 
-    room = Room(verdict, [run, *(button for button, _ in tries)], "The service is watching and listening…")
+    buttons = [run, *(button for button, _ in tries)]
+    room = Room(desk, "video", verdict, buttons, "The service is watching and listening…", stop)
+    calls_off(room)
     for trigger in (run.click, *(then for _, then in tries)):
-        asks(trigger, ask, [video, heard, sure], room)
+        asks(trigger, ask, [video, heard, sure, kept], room)
     lends(video, "video", desk, verdict)
