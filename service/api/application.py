@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
-from service.api import analyze, docs, models, stream, system
+from service.api import analyze, docs, history, jobs, models, stream, system
 from service.api.backend import Backend
 from service.api.documented import (
     ANSWER_PROBLEMS,
@@ -79,7 +79,9 @@ def build(settings: Settings) -> Application:
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
     )
-    app.state.backend = Backend(settings, TempFolder(settings.temp_folder))
+    backend = app.state.backend = Backend(settings, TempFolder(settings.temp_folder))
+    backend.checks["database"] = backend.database.ping
+    backend.checks["queue"] = backend.jobs.check
     app.state.probe = Probe()
     app.add_api_route(
         "/v1/text",
@@ -93,7 +95,7 @@ def build(settings: Settings) -> Application:
             "parameters": option_parameters(),
         },
     )
-    for module in (analyze, stream, models, system, docs):
+    for module in (analyze, stream, jobs, history, models, system, docs):
         # Not `include_router`: newer versions keep included routes out of `app.routes`, where paths are looked up.
         app.router.routes.extend(module.router.routes)
     return app

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from service.api.problems import ProblemError
+from service.database import Database
+from service.history.history import History
+from service.jobs.intake import Jobs
 from service.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
@@ -36,6 +40,21 @@ class Backend:
     """Whether the process runs, drains or leaves. What goes on for long (streams, events) ends when `ending` is set."""
     started: float = field(default_factory=time.time)
     """Unix time in seconds."""
+
+    @cached_property
+    def database(self) -> Database:
+        """Where histories and the state of jobs are kept; it opens when something is. Raises `WrongUrl`."""
+        return Database.of(self.settings)
+
+    @cached_property
+    def history(self) -> History:
+        """What callers asked to be kept."""
+        return History(self.database)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Work that outlives its request."""
+        return Jobs(self.settings, self.database)
 
     def require_tools(self) -> Tools:
         """The tools. Raises `not_ready` while the service starts."""

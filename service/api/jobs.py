@@ -219,6 +219,7 @@ async def get_job_events(request: Request, identifier: str) -> Response:
             "content": {"application/x-ndjson": {}, "text/csv": {}},
         },
         **problem_responses(
+            "use_restricted",
             "not_finished",
             "expired",
             "too_large",

@@ -12,9 +12,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from typing_extensions import NotRequired, TypedDict
 
-from service import media, runners
+from service import jobs, media, runners
 from service.access import refusals
 from service.access.use import UseRestricted
+from service.database import DatabaseError
 from service.pipelines import LanguageUnsupported
 
 MEDIA_TYPE = "application/problem+json"
@@ -250,6 +251,7 @@ _BY_ERROR: Mapping[type[Exception], str] = MappingProxyType(
         runners.ItemRefused: "undecodable",
         runners.RunnerError: "model_unavailable",
         LanguageUnsupported: "language_unsupported",
+        DatabaseError: "not_ready",
         ClientDisconnect: "cancelled",
         refusals.Unauthenticated: "unauthenticated",
         refusals.Forbidden: "forbidden",
@@ -257,6 +259,16 @@ _BY_ERROR: Mapping[type[Exception], str] = MappingProxyType(
         refusals.KeysUnreachable: "not_ready",
         refusals.RateLimited: "rate_limited",
         UseRestricted: "use_restricted",
+        jobs.WrongFile: "invalid_input",
+        jobs.UnknownFormat: "unsupported_media",
+        jobs.TooManyRows: "too_large",
+        jobs.BadRow: "invalid_input",
+        jobs.LongRow: "too_long",
+        jobs.QueueFull: "overloaded",
+        jobs.NoSpace: "overloaded",
+        jobs.QueueGone: "overloaded",
+        jobs.JobLost: "internal",
+        jobs.KeyReused: "invalid_input",
     }
 )
 

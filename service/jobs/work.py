@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from service.access import use
 from service.domain.analysis import Analysis
 from service.domain.fusion import FusionRule, Opinion, fuse
 from service.domain.timeline import average
@@ -71,6 +72,7 @@ class Work:
         parts = self._folder / PARTS
         parts.mkdir(mode=0o700, exist_ok=True)
         given = {name: self._folder / name for name in self.job.request["files"]}
+        use.check(given, self._tools.settings.use)  # it may have been declared after the job was taken
         notebooks = {name: self._notebook(parts, name) for name in RECORDINGS if name in given}
         for notebook in notebooks.values():
             await asyncio.to_thread(notebook.read)

@@ -94,7 +94,11 @@ async def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Non
 
 
 async def _send(
-    client: httpx.AsyncClient, wanted: Request, known: dict[str, Any], record: Record, until: tuple[asyncio.Event, float]
+    client: httpx.AsyncClient,
+    wanted: Request,
+    known: dict[str, Any],
+    record: Record,
+    until: tuple[asyncio.Event, float],
 ) -> None:
     stop, pause = until
     while not stop.is_set():
