@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import gradio as gr
@@ -18,8 +19,8 @@ from ui.tabs.asking import Desk, picture_url
 from ui.visitors import session_now
 
 PAGE = 25
-COLUMNS = ["When", "What", "Verdict", "Sure", "Words"]
-WHAT = {"text": "Text", "audio": "Recording", "image": "Picture", "video": "Video", "multimodal": "Several"}
+COLUMNS = ["When (UTC)", "What", "Verdict", "Sure", "Words"]
+WHAT = {"text": "Text", "audio": "Voice", "image": "Picture", "video": "Video", "multimodal": "Several"}
 ALL = "all"
 NOTHING = """<section class="ms-result ms-blank"><p>{}</p></section>"""
 CHOOSE = NOTHING.format("Choose a line to see all of it again.")
@@ -39,7 +40,7 @@ class Parts:
     json: gr.Button
     link: gr.HTML
     clear: gr.Button
-    sure: gr.Row
+    sure: gr.Column
     yes: gr.Button
     no: gr.Button
     shown: gr.HTML
@@ -166,12 +167,17 @@ def _row(one: Analysis) -> list[str]:
     verdict = one.sentiment
     part = one.modalities.text
     return [
-        one.created[:16].replace("T", " "),
+        _when(one.created),
         WHAT.get(one.kind, one.kind),
         (verdict.label or "undecided").capitalize(),
         percent(verdict.confidence) if verdict.telling else "",
         " ".join((part.text if part else "").split())[:160],
     ]
+
+
+def _when(created: str) -> str:
+    """`24 Nov 10:06`, in UTC as the service says it."""
+    return datetime.fromisoformat(created.replace("Z", "+00:00")).strftime("%d %b %H:%M")
 
 
 def _parts() -> Parts:
@@ -187,7 +193,7 @@ def _parts() -> Parts:
                 show_search="none",
                 buttons=[],
                 max_height=520,
-                column_widths=["118px", "86px", "88px", "58px", "220px"],
+                column_widths=["112px", "74px", "92px", "62px", "220px"],
                 elem_classes="ms-list",
             )
             more = gr.Button("Show more", size="sm", visible=False)
@@ -195,13 +201,15 @@ def _parts() -> Parts:
                 csv, json = gr.Button("Export CSV", size="sm"), gr.Button("Export JSON", size="sm")
                 clear = gr.Button("Delete all", size="sm", elem_classes="ms-danger")
             link = gr.HTML("")
-            with gr.Row(visible=False, elem_classes="ms-sure") as sure:
-                gr.HTML("<p>Delete everything that was kept, for good?</p>")
-                yes = gr.Button("Yes, delete all", size="sm", variant="stop")
-                no = gr.Button("No", size="sm")
+            with gr.Column(visible=False, elem_classes="ms-sure") as sure:
+                gr.HTML('<p role="alert">Delete everything that was kept, for good?</p>')
+                with gr.Row(elem_classes="ms-tries"):
+                    yes = gr.Button("Yes, delete all", size="sm", elem_classes="ms-danger")
+                    no = gr.Button("No", size="sm")
         with gr.Column(scale=7, min_width=300):
             shown = gr.HTML(EMPTY)
-            forget = gr.Button("Delete this one", size="sm", visible=False, elem_classes="ms-danger")
+            with gr.Row(elem_classes="ms-tries"):
+                forget = gr.Button("Delete this one", size="sm", visible=False, elem_classes="ms-danger")
     ids, opened, wanted = gr.State([]), gr.State(None), gr.State(PAGE)
     return Parts(
         label=label,

@@ -45,9 +45,9 @@ def build(desk: Desk) -> None:
                 label="Text", lines=7, max_lines=16, placeholder="Type or paste something…", autofocus=True
             )
             many = gr.File(
-                label="Or a table of texts: CSV, TSV, JSON Lines or plain lines",
+                label="Or a table of texts (CSV, TSV, JSONL, TXT)",
                 file_types=TABLES,
-                height=96,
+                height=116,
                 elem_classes="ms-many",
             )
             run = gr.Button("Analyse", variant="primary", elem_classes="ms-run")
