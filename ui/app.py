@@ -45,8 +45,8 @@ def create_app(now: Settings) -> FastAPI:
         """That this page answers; how the service is, the service says itself."""
         return {"status": "healthy"}
 
-    app.add_middleware(Shielded)
     app.add_middleware(PatientLogin)
+    app.add_middleware(Shielded)
     return _mounted(app, Desk(client, uploads, EXAMPLES, visitors, now.api_url, keyless=key is None), now)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from service.access.caller import caller_of
 from service.access.credentials import SUBPROTOCOL
@@ -36,6 +38,7 @@ class Socket:
         self._send_message = send
         self._started = time.perf_counter()
         self._status = 0
+        self._over = False
 
     async def run(self, app: ASGIApp) -> None:
         """Let it be opened by whoever may, and by `app`; what is raised before it is open becomes a Problem."""
@@ -43,8 +46,11 @@ class Socket:
             await self._admit()
             with metrics.connections.track_inprogress():
                 await app(self._scope, self._receive, self._send)
+        except WebSocketDisconnect:
+            log.debug("a client left in the middle")
         except Exception as error:
-            await self._fail(problem_of(error), error)
+            with suppress(OSError):  # the client may be gone
+                await self._fail(problem_of(error), error)
         finally:
             self._account()
 
@@ -61,11 +67,14 @@ class Socket:
                 message["subprotocol"] = self._offered[0]  # browsers close a socket that chose none
         elif message["type"] in ("websocket.http.response.start", "websocket.close"):
             self._status = self._status or message.get("status", 403)
+            self._over = True
         await self._send_message(message)
 
     async def _fail(self, problem: ProblemError, error: Exception) -> None:
         if problem.kind.code == "internal":
             log.error("unforeseen error", exc_info=error, extra={"fields": {"request_id": self._request_id}})
+        if self._over:
+            return
         if self._status == 101:
             await self._send_message({"type": "websocket.close", "code": BROKEN})
         elif "websocket.http.response" in self._scope.get("extensions", {}):

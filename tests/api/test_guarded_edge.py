@@ -54,6 +54,12 @@ async def talk(socket: WebSocket) -> None:
     await socket.close()
 
 
+async def leave_and_stumble(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.close(1000)
+    raise ZeroDivisionError("a secret")
+
+
 async def stumble(socket: WebSocket) -> None:
     await socket.accept()
     raise ZeroDivisionError("a secret")
@@ -68,6 +74,7 @@ def edge_of(settings: Settings, door: Door | None = None) -> Edge:
             Route("/docs", page),
             WebSocketRoute("/v1/stream", talk),
             WebSocketRoute("/v1/stumble", stumble),
+            WebSocketRoute("/v1/leave", leave_and_stumble),
         ]
     )
     ours.build_middleware_stack = lambda: ours.router
@@ -407,3 +414,9 @@ async def test_an_error_in_an_open_websocket_closes_it_and_says_nothing(settings
     assert sent[-1]["type"] == "websocket.close"
     assert sent[-1]["code"] == 1011
     assert "secret" not in str(sent)
+
+
+async def test_an_error_after_the_end_ends_it_no_second_time(settings):
+    sent = await Connection("/v1/leave").run(edge_of(settings))
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
+    assert sent[-1]["code"] == 1000
