@@ -12,15 +12,16 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AwareDatetime, BeforeValidator, Field
-from sqlalchemy import Select, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.database import Database
 from service.domain.analysis import Analysis
 from service.domain.labels import Label, Modality
 from service.history.tables import AuditRow, HistoryRow
 
-SWEEP_ROWS = 5_000
-"""So many rows are removed at once, so that others get their turn to write."""
+PORTION_ROWS = 5_000
+"""So many rows are removed in one transaction: SQLite takes 0.1 s to overwrite them with zeros."""
 FIRST_BATCH_ROWS = 20
 BATCH_BYTES = 1_000_000
 """About so much is read at once: an analysis of a text has 1 kB, one of an hour of video a thousand times that."""
@@ -73,6 +74,15 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Deed:
+    """What an audit row says was done, by whom, and to what."""
+
+    actor: str
+    action: str
+    subject: str
+
+
+@dataclass(frozen=True)
 class Removal:
     """What a removal did: the number of its audit row (None where nothing was there), and how many rows went."""
 
@@ -118,28 +128,17 @@ class History:
 
     async def remove(self, identifier: str, owner: str, known_as: str) -> Removal:
         """Remove one analysis. `known_as` is what log lines call the owner."""
-        return await self._remove(_history.c.id == identifier, owner, known_as, "history.delete", identifier)
+        which = (_history.c.id == identifier) & (_history.c.owner == owner)
+        return await self._remove(which, Deed(owner, "history.delete", identifier), known_as)
 
     async def remove_all(self, owner: str, known_as: str) -> Removal:
         """Remove all analyses of an owner."""
-        return await self._remove(_history.c.owner == owner, owner, known_as, "history.delete_all", "all")
+        return await self._remove(_history.c.owner == owner, Deed(owner, "history.delete_all", "all"), known_as)
 
     async def sweep(self, older_than: float) -> int:
         """Remove what was made before a Unix time in seconds, whoever owns it; how many that were."""
-        removed = SWEEP_ROWS
-        total = 0
-        limit = round(1000 * older_than)
-        old = select(_history.c.id).where(_history.c.created < limit).limit(SWEEP_ROWS)
-        while self._database.exists and removed == SWEEP_ROWS:
-            async with self._database.transaction() as session:
-                removed = _count(await session.execute(delete(_history).where(_history.c.id.in_(old))))
-                if removed:
-                    await session.execute(insert(_audit).values(_note(RETENTION, "history.expire", "all", removed)))
-            total += removed
-        if total:
-            await self._database.forget()
-            _tell(RETENTION, "history.expire", "all", total)
-        return total
+        which = _history.c.created < round(1000 * older_than)
+        return (await self._remove(which, Deed(RETENTION, "history.expire", "all"), RETENTION)).affected
 
     async def sweep_audit(self, older_than: float) -> None:
         """Remove the audit rows of before a Unix time in seconds."""
@@ -156,18 +155,44 @@ class History:
             rows = (await session.execute(query)).all()
         return [Stored(Place(row.created, row.id), row.analysis) for row in rows]
 
-    async def _remove(self, which: Any, owner: str, known_as: str, action: str, subject: str) -> Removal:
-        if not self._database.exists:
-            return Removal()
-        async with self._database.transaction() as session:
-            removed = _count(await session.execute(delete(_history).where(which, _history.c.owner == owner)))
-            if not removed:
-                return Removal()
-            note = insert(_audit).values(_note(owner, action, subject, removed)).returning(_audit.c.id)
-            audit = (await session.execute(note)).scalar_one()
-        await self._database.forget()
-        _tell(known_as, action, subject, removed)
-        return Removal(audit, removed)
+    async def _remove(self, which: ColumnElement[bool], deed: Deed, known_as: str) -> Removal:
+        """Remove rows in portions, so that others get their turn to write; the audit row goes with the first."""
+        done = Removal()
+        try:
+            while self._database.exists:
+                async with self._database.transaction() as session:
+                    removed = await _remove_some(session, which)
+                    if removed:
+                        done = Removal(await _note(session, deed, removed, done.audit), done.affected + removed)
+                if removed < PORTION_ROWS:
+                    break
+        finally:
+            if done.affected:
+                _tell(known_as, deed, done.affected)
+        if done.affected:
+            await self._database.forget()
+        return done
+
+
+async def _remove_some(session: AsyncSession, which: ColumnElement[bool]) -> int:
+    some = select(_history.c.id).where(which).limit(PORTION_ROWS)
+    result: Any = await session.execute(delete(_history).where(_history.c.id.in_(some)))
+    return result.rowcount
+
+
+async def _note(session: AsyncSession, deed: Deed, affected: int, audit: int | None) -> int:
+    """Write the audit row, or add to the one that there is; its number."""
+    if audit is not None:
+        more = update(_audit).where(_audit.c.id == audit).values(affected=_audit.c.affected + affected)
+        await session.execute(more)
+        return audit
+    values = {"at": time.time_ns() // 1_000_000, "affected": affected, **vars(deed)}
+    return (await session.execute(insert(_audit).values(values).returning(_audit.c.id))).scalar_one()
+
+
+def _tell(actor: str, deed: Deed, affected: int) -> None:
+    fields = {"actor": actor, "action": deed.action, "subject": deed.subject, "affected": affected}
+    log.info("audit", extra={"fields": fields})
 
 
 def _row(analysis: Analysis, owner: str) -> dict[str, Any]:
@@ -199,17 +224,3 @@ def _selected(owner: str, wanted: Wanted) -> Select:
 
 def _milliseconds(moment: datetime) -> int:
     return round(1000 * moment.timestamp())
-
-
-def _count(result: Any) -> int:
-    return result.rowcount
-
-
-def _note(actor: str, action: str, subject: str, affected: int) -> dict[str, Any]:
-    at = time.time_ns() // 1_000_000
-    return {"at": at, "actor": actor, "action": action, "subject": subject, "affected": affected}
-
-
-def _tell(actor: str, action: str, subject: str, affected: int) -> None:
-    fields = {"actor": actor, "action": action, "subject": subject, "affected": affected}
-    log.info("audit", extra={"fields": fields})

@@ -123,6 +123,15 @@ async def test_each_removal_leaves_a_line_without_what_was_in_it(history, databa
     assert "secret" not in caplog.text
 
 
+async def test_many_are_removed_in_portions_with_one_audit_row(history, database, monkeypatch):
+    monkeypatch.setattr("service.history.history.PORTION_ROWS", 10)
+    await history.save([analysis() for _ in range(25)], MINE)
+    await history.save([analysis()], YOURS)
+    assert (await history.remove_all(MINE, MINE)).affected == 25
+    assert await audit(database) == [(MINE, "history.delete_all", "all", 25)]
+    assert (len(await texts(history)), len(await texts(history, owner=YOURS))) == (0, 1)
+
+
 async def test_a_removed_text_is_nowhere_in_the_files_of_the_database(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'sentiment.db'}")
     history = History(database)

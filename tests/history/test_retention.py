@@ -57,7 +57,7 @@ async def test_zero_days_keep_for_ever(history, clocks):
 
 
 async def test_many_are_removed_in_portions_and_none_is_left(history, clocks, monkeypatch):
-    monkeypatch.setattr("service.history.history.SWEEP_ROWS", 10)
+    monkeypatch.setattr("service.history.history.PORTION_ROWS", 10)
     await history.save([analysis() for _ in range(35)], "a")
     clocks.wait(days=31)
     sweeper = retention(history, clocks)
