@@ -258,6 +258,15 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Use:
+    """What the operator declared: modalities that are refused, and one sentence about why."""
+
+    name: str = "general"
+    restricted: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class Health:
     """How the service is: healthy, degraded (answers, but something is missing) or unhealthy."""
 
@@ -307,6 +316,7 @@ class Receipt:
 _ANALYSIS = TypeAdapter(Analysis)
 _MODELS = TypeAdapter(tuple[Model, ...])
 _HEALTH = TypeAdapter(Health)
+_USE = TypeAdapter(Use)
 _JOB = TypeAdapter(Job)
 _JOB_PROGRESS = TypeAdapter(JobProgress)
 
@@ -319,6 +329,11 @@ def analysis(body: Mapping[str, Any]) -> Analysis:
 def models(body: object) -> tuple[Model, ...]:
     """Raises `pydantic.ValidationError` if this is not the service's list of models."""
     return _MODELS.validate_python(body["models"] if isinstance(body, dict) and "models" in body else body)
+
+
+def use(body: Mapping[str, Any]) -> Use:
+    """What a service tells of its use; one that says nothing restricts nothing. Raises `pydantic.ValidationError`."""
+    return _USE.validate_python(body.get("use") or {})
 
 
 def health(body: object) -> Health:

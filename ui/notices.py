@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 _MARK = """<svg viewBox="0 0 40 40" aria-hidden="true" fill="none" stroke-width="4" stroke-linecap="round">
 <path d="M6 27A14 14 0 0 1 14 15" style="stroke:var(--ms-negative)"/>
 <path d="M16.5 13.6A14 14 0 0 1 23.5 13.6" style="stroke:var(--ms-neutral)"/>
@@ -32,9 +34,21 @@ def head(status: str | None = None) -> str:
 <span class="ms-state ms-{kind}" role="status">{said}</span></header>"""
 
 
+def live_duty() -> str:
+    """The same for camera and microphone that run."""
+    return """<aside class="ms-duty" role="note"><p>This system infers emotions from faces and voices. Before you turn
+on camera or microphone, tell everyone who may be seen or heard (EU AI Act, Article 50(3)).</p><p>Pictures and sound are
+judged as they come and kept nowhere.</p></aside>"""
+
+
 def duty(keep_seconds: float, *, camera: bool) -> str:
     """The notice of the AI Act, Article 50(3), and how long uploads stay."""
     source, seen = ("faces and voices", "shown or heard") if camera else ("voices", "heard")
     return f"""<aside class="ms-duty"><p>This system infers emotions from {source}. Tell everyone who is {seen} before
 you record or upload (EU AI Act, Article 50(3)).</p><p>Nothing is kept: a file is deleted when you replace or clear it
 or close the page, and after {keep_seconds / 60:.0f} minutes at the latest.</p></aside>"""
+
+
+def restriction(reason: str) -> str:
+    """Why the tabs of faces and voices are closed, in the service's own sentence."""
+    return f'<aside class="ms-duty" role="note"><p>{escape(reason)}</p></aside>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from ui import use
 from ui.client import Problem, ServiceError
 from ui.key_box import key_box, wanted
 from ui.notices import FOOT, head
@@ -26,10 +27,11 @@ def page(desk: Desk) -> gr.Blocks:
     with gr.Blocks(title="Multimodal Sentiment", analytics_enabled=False, fill_width=True) as blocks:
         top = gr.HTML(head())
         box = key_box(desk)
-        leaving = []
+        note = gr.HTML("", visible=False)
+        leaving, rooms = [], {}
         with gr.Tabs():
             for name, tab in TABS.items():
-                with gr.Tab(name):
+                with gr.Tab(name) as rooms[name]:
                     leaving.append(tab.build(desk))
         gr.HTML(FOOT)
 
@@ -51,7 +53,10 @@ def page(desk: Desk) -> gr.Blocks:
             desk.uploads.close(str(request.session_hash))
             desk.visitors.forget(str(request.session_hash))
 
-        for ask, shown in ((greet, top), (offer, box)):
-            blocks.load(ask, outputs=[shown], show_progress="hidden", queue=False, api_visibility="private")
+        async def close_rooms() -> list:
+            return await use.closed(desk)
+
+        for ask, shown in ((greet, [top]), (offer, [box]), (close_rooms, [note, *(rooms[name] for name in use.TABS)])):
+            blocks.load(ask, outputs=shown, show_progress="hidden", queue=False, api_visibility="private")
         blocks.unload(leave)
     return blocks

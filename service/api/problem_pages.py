@@ -69,7 +69,6 @@ def limits_of(code: str, settings: Settings) -> list[Limit]:
     return [
         Limit(variable(name), _plain(getattr(settings, name)), unit, Settings.model_fields[name].description or "")
         for name, unit in _LIMITS.get(code, ())
-        if name in Settings.model_fields
     ]
 
 

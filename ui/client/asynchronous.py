@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
@@ -21,6 +22,7 @@ from ui.client.methods import awaits
 from ui.client.retries import Retries
 from ui.client.sending import landing, opened
 from ui.client.steps import Chunk, Give, Line, Manners, Open, Pause, Send, Step, Steps, proceed
+from ui.client.stream import AsyncStream
 from ui.problems import Problem
 
 T = TypeVar("T")
@@ -59,7 +61,13 @@ class AsyncClient:
     analyze = awaits(calls.analyze)
     models = awaits(calls.models)
     health = awaits(calls.health)
+    use = awaits(calls.use)
     document = awaits(calls.document)
+
+    def stream(self, *, api_key: str | None = None, **asked: Any) -> AsyncStream:
+        """A live stream to the same service, to be opened by `async with`; `asked` as `AsyncStream` takes it."""
+        where = self._line.manners.address
+        return AsyncStream(replace(where, secret=api_key) if api_key else where, **asked)
 
     async def aclose(self) -> None:
         """Close its connections."""

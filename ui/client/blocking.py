@@ -59,6 +59,7 @@ class Client:
     analyze = asks(calls.analyze)
     models = asks(calls.models)
     health = asks(calls.health)
+    use = asks(calls.use)
     document = asks(calls.document)
 
     def close(self) -> None:

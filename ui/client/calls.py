@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from typing_extensions import TypedDict, Unpack
 
 from ui import answers, problems
-from ui.answers import Analysis, Health, Job, Model, Receipt
+from ui.answers import Analysis, Health, Job, Model, Receipt, Use
 from ui.client.sending import WORDS, Count, Counted, Upload, rewinds
 from ui.problems import Problem, UnexpectedAnswer
 
@@ -115,6 +115,11 @@ def analyze(
 def models() -> Call[tuple[Model, ...]]:
     """The models that answer."""
     return Call("GET", "/v1/models", answers.models)
+
+
+def use() -> Call[Use]:
+    """What the service may be used for, as its operator declared."""
+    return Call("GET", "/v1/models", answers.use)
 
 
 def health() -> Call[Health]:
