@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from service.jobs.intake import Jobs, Wish
 from tests.serving import CHECKOUT
 
 WAIT_SECONDS = 90.0
@@ -59,6 +61,18 @@ def running_worker(
     finally:
         process.kill()
         process.wait(10)
+
+
+async def submit(jobs: Jobs, wish: Wish, **files: Path | bytes) -> str:
+    """Take a job in as a gateway does; its identifier."""
+    await jobs.admit(0)
+    with jobs.folders.request() as folder:
+        for name, file in files.items():
+            if isinstance(file, bytes):
+                (folder / name).write_bytes(file)
+            else:
+                shutil.copyfile(file, folder / name)
+        return (await jobs.take_in(wish, folder)).id
 
 
 def until(done: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
+
+import psutil
 
 from service.jobs.folders import JobFolders
 from service.jobs.queue import JobQueue
-from service.jobs.store import JobStore
+from service.jobs.store import Job, JobStore
 from service.settings import Settings
 
 LOST_AFTER_SECONDS = 5.0
@@ -30,14 +33,12 @@ class Janitor:
 
     async def requeue(self) -> int:
         """Put jobs into the queue again that nobody works on; how many. Raises `DatabaseError` and `QueueGone`."""
-        stranded = await self._store.stranded(time.time() - LOST_AFTER_SECONDS)
-        if not stranded:
-            return 0
-        still_in_queue = await asyncio.to_thread(self._queue.size) > 0
-        lost = [job for job, state in stranded if state == "running" or not still_in_queue]
+        lost = [job for job in await self._store.unfinished() if _is_lost(job)]
+        if any(job.state == "queued" for job in lost) and await asyncio.to_thread(self._queue.size):
+            lost = [job for job in lost if job.state == "running"]
         for job in lost:
             await self._store.requeue(job)
-            await asyncio.to_thread(self._queue.put, job)
+            await asyncio.to_thread(self._queue.put, job.id)
         if lost:
             log.info("stranded jobs queued again", extra={"fields": {"jobs": len(lost)}})
         return len(lost)
@@ -54,3 +55,16 @@ class Janitor:
         for job in found:
             if known.get(job, "cancelled") in ("cancelled", "failed"):
                 await asyncio.to_thread(self._folders.remove, job)
+
+
+def _is_lost(job: Job) -> bool:
+    """Whether nobody works on it, or it waits for so long that the queue must have lost it, unless that is full."""
+    if job.state == "queued":
+        return job.queued < time.time() - LOST_AFTER_SECONDS
+    return job.lease_until < time.time() or _is_dead(job.worker or "")
+
+
+def _is_dead(worker: str) -> bool:
+    """Whether a worker is known to be dead: it was one of this machine. Others are told by their leases."""
+    host, _, rest = worker.partition(":")
+    return host == socket.gethostname() and not psutil.pid_exists(int(rest.partition(":")[0]))

@@ -230,23 +230,16 @@ class JobStore:
         waiting = found.get("queued", ("queued", 0, None))
         return Counts(waiting[1], found.get("running", ("", 0))[1], workers, waiting[2])
 
-    async def stranded(self, queued_before: float) -> list[tuple[str, State]]:
-        """Jobs that nobody works on: running under a lease that is over, or long in the queue; oldest first."""
-        over = (_jobs.c.state == "running") & (_jobs.c.lease_until < time.time())
-        waits = (_jobs.c.state == "queued") & (_jobs.c.queued < queued_before)
-        query = select(_jobs.c.id, _jobs.c.state).where(or_(over, waits)).order_by(_jobs.c.id)
-        async with self._connection() as connection:
-            return [(row[0], row[1]) for row in await connection.execute(query)]
+    async def unfinished(self) -> list[Job]:
+        """All jobs that wait or run, oldest first."""
+        return await self._all(select(_jobs).where(_jobs.c.state.in_(("queued", "running"))).order_by(_jobs.c.id))
 
-    async def requeue(self, job: str) -> None:
-        """Let a stranded job wait again, from now on."""
-        now = time.time()
-        stranded = or_(_jobs.c.state == "queued", (_jobs.c.state == "running") & (_jobs.c.lease_until < now))
+    async def requeue(self, job: Job) -> None:
+        """Let a job wait again, from now on, unless it has gone on since it was read."""
+        as_read = (_jobs.c.id == job.id, _jobs.c.state == job.state, _jobs.c.lease_until == job.lease_until)
         async with self._connection() as connection:
             await connection.execute(
-                update(_jobs)
-                .where(_jobs.c.id == job, stranded)
-                .values(state="queued", queued=now, worker=None, lease_until=0.0)
+                update(_jobs).where(*as_read).values(state="queued", queued=time.time(), worker=None, lease_until=0.0)
             )
 
     async def expired(self, before: float) -> list[str]:

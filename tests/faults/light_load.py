@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import io
 import time
+import wave
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -59,11 +60,14 @@ class Request:
     essence: Callable[[dict[str, Any]], Any]
 
 
-def requests(picture: Path | None = None, recording: Path | None = None) -> list[Request]:
-    """Texts, and files where there are some."""
+def requests(samples: Path) -> list[Request]:
+    """Texts, a portrait and two seconds of a voice."""
     wanted = [Request(f"text {text!r}", "/v1/text", _json(text), _verdict) for text in TEXTS]
-    wanted += [Request("image", "/v1/image", _upload(picture), _verdict)] if picture else []
-    wanted += [Request("audio", "/v1/audio", _upload(recording), _verdict)] if recording else []
+    picture = (samples / "image" / "portrait_smile.jpg").read_bytes()
+    wanted.append(Request("image", "/v1/image", _upload("portrait.jpg", picture), _verdict))
+    wanted.append(
+        Request("audio", "/v1/audio", _upload("voice.wav", _beginning(samples / "audio/jfk_8k_u8.wav")), _verdict)
+    )
     return wanted
 
 
@@ -132,9 +136,17 @@ def _json(text: str) -> Callable[[], dict[str, Any]]:
     return lambda: {"json": {"text": text}}
 
 
-def _upload(file: Path) -> Callable[[], dict[str, Any]]:
-    content, numbers = file.read_bytes(), itertools.count()
-    return lambda: {"files": {"file": (f"{next(numbers)}{file.suffix}", content)}}
+def _upload(name: str, content: bytes) -> Callable[[], dict[str, Any]]:
+    return lambda: {"files": {"file": (name, content)}}
+
+
+def _beginning(recording: Path, seconds: int = 2) -> bytes:
+    """The first seconds of a WAV file, as one."""
+    shorter = io.BytesIO()
+    with wave.open(str(recording)) as whole, wave.open(shorter, "wb") as part:
+        part.setparams(whole.getparams())
+        part.writeframes(whole.readframes(seconds * whole.getframerate()))
+    return shorter.getvalue()
 
 
 def summary(record: Record) -> Iterator[str]:

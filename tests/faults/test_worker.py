@@ -18,12 +18,12 @@ from service.jobs.intake import Jobs, Wish
 from service.jobs.store import ENDED, Job
 from service.jobs.workshop import MAX_ATTEMPTS
 from service.settings import Settings
-from tests.jobs_running import RunningWorker, running_worker
+from tests.jobs_running import RunningWorker, running_worker, submit
 
 pytestmark = pytest.mark.server
 
 OPTIONS = {"language": "en", "detail": "full"}
-SETTINGS = {"job_lease_seconds": 1.5, "job_part_seconds": 2, "job_part_rows": 100, "min_free_bytes": 0}
+SETTINGS = {"job_part_seconds": 2, "job_part_rows": 100, "min_free_bytes": 0}
 WISH = Wish(owner="anyone", kind="audio", request={}, digest="", unit="seconds")
 
 
@@ -35,11 +35,7 @@ class Yard:
     folder: Path
 
     async def submit(self, wish: Wish, **files: Path | bytes) -> str:
-        await self.jobs.admit(0)
-        with self.jobs.folders.request() as folder:
-            for name, file in files.items():
-                (folder / name).write_bytes(file if isinstance(file, bytes) else file.read_bytes())
-            return (await self.jobs.take_in(wish, folder)).id
+        return await submit(self.jobs, wish, **files)
 
     async def ended(self, identifier: str, worker: RunningWorker) -> Job:
         """The job when it is over, as a listener hears of it."""

@@ -1,0 +1,113 @@
+"""A service whose processes are replaced under load, and that is told to stop under load: nobody is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.light_load import eventually, light_load, requests
+from tests.faults.processes import GATEWAY, pids, workers
+from tests.serving import RunningService, running_service
+
+pytestmark = pytest.mark.server
+
+RECYCLED = {"max_requests": 40, "max_requests_jitter": 5, "min_process_seconds": 4, "graceful_seconds": 10}
+SERIES = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
+
+
+async def test_processes_are_replaced_and_the_service_stops_without_dropping_a_request(tmp_path: Path, samples: Path):
+    with running_service(tmp_path, **RECYCLED) as running:
+        first = {name: pids(workers(running, name)) for name in (GATEWAY, "face_runner")}
+        async with light_load(running.address, requests(samples), pause_seconds=0.05) as load:
+            await _replaced(running, first)
+            early = await _scraped(running)
+            second = {name: pids(workers(running, name)) for name in first}
+            await _replaced(running, second)
+            late = await _scraped(running)
+            assert set(load.codes()) == {""}
+            running.process.terminate()
+            await eventually(lambda: "ConnectError" in load.codes())
+        assert load.wrong() == []
+        assert set(load.codes()) <= {"", "shutting_down", "ConnectError"}
+        assert {one.code for one in load.answers if one.code and not one.retry_after} <= {"ConnectError"}
+        running.process.wait(60)
+        assert running.process.returncode == 0
+    _counts_only_grow(early, late)
+    _files_do_not_grow(tmp_path)
+
+
+async def test_what_runs_when_the_service_is_told_to_stop_is_finished_and_what_cannot_be_is_told(
+    tmp_path: Path, samples: Path
+):
+    recording = samples / "audio" / "jfk_16k_s16.wav"
+    with running_service(tmp_path, graceful_seconds=60) as running:
+        async with httpx.AsyncClient(base_url=running.address, timeout=120) as client:
+            asked = asyncio.create_task(
+                client.post("/v1/audio", files={"file": ("speech.wav", recording.read_bytes())})
+            )
+            await eventually(lambda: running.kept_files())
+            running.process.terminate()
+            await eventually(lambda: _stops(running))
+            assert not asked.done()
+            refused = await client.post("/v1/text", json={"text": "I love it"})
+            assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
+            assert refused.headers["connection"] == "close"
+            assert (await asked).status_code == 200
+        running.process.wait(60)
+        assert running.kept_files() == []
+
+
+async def test_what_takes_longer_than_the_grace_is_answered_and_not_cut_off(tmp_path: Path, samples: Path):
+    recording = samples / "audio" / "jfk_16k_s16.wav"
+    with running_service(tmp_path, graceful_seconds=0.1) as running:
+        async with httpx.AsyncClient(base_url=running.address, timeout=120) as client:
+            files = {"file": ("speech.wav", recording.read_bytes())}
+            asked = [asyncio.create_task(client.post("/v1/audio", files=files)) for _ in range(4)]
+            await eventually(lambda: running.kept_files())
+            running.process.terminate()
+            for answer in await asyncio.gather(*asked):
+                assert answer.status_code == 200 or answer.json()["code"] == "shutting_down"
+        running.process.wait(60)
+
+
+async def _replaced(running: RunningService, before: dict[str, set[int]]) -> None:
+    """Wait until other processes alone do the work."""
+    await eventually(lambda: all(_moved(pids(workers(running, name)), old) for name, old in before.items()), 90)
+
+
+def _moved(now: set[int], before: set[int]) -> bool:
+    return bool(now) and not now & before
+
+
+async def _scraped(running: RunningService) -> dict[str, float]:
+    async with httpx.AsyncClient(base_url=running.address, timeout=30) as client:
+        for path in ("/nowhere/1", "/nowhere/2", "/problems/too_large", f"/v1/models/{id(client)}/calibration"):
+            await client.request("GET", path)
+            await client.request("BREW", path, headers={"X-Request-ID": f"id-{id(path)}"})
+        return {name: float(value) for name, value in SERIES.findall((await client.get("/metrics")).text)}
+
+
+def _counts_only_grow(early: dict[str, float], late: dict[str, float]) -> None:
+    """What was counted by processes that are gone still counts, and the series are the same ones."""
+    assert set(late) == set(early)
+    counted = [name for name in early if re.match(r"\w+_(total|count|bucket|sum)\b", name)]
+    assert counted and all(late[name] >= early[name] for name in counted)
+    texts = 'http_requests_total{endpoint="/v1/text",method="POST",status="200"}'
+    assert late[texts] > early[texts] > 0
+
+
+def _files_do_not_grow(folder: Path) -> None:
+    """Four keepers and as many workers write a few files each; the dead are in two."""
+    names = [file.name for file in (folder / "bentoml" / "prometheus_multiproc_dir").glob("*.db")]
+    assert {"counter_past.db", "histogram_past.db"} <= set(names)
+    assert len(names) <= 2 + 8 * 4
+
+
+async def _stops(running: RunningService) -> bool:
+    async with httpx.AsyncClient(base_url=running.address, timeout=10) as client:
+        answer = await client.get("/readyz")
+        return answer.status_code == 503 and answer.json()["code"] == "shutting_down"
