@@ -83,13 +83,12 @@ class RowFile:
         return total
 
     def _read_header(self, file: BinaryIO) -> None:
-        lines = _Lines(file, Place())
         if self._format == "tsv":
             self._delimiter = "\t"
         else:
             head = file.readline(MAX_LINE_BYTES).decode("utf-8", "surrogateescape")
-            file.seek(0)
             self._delimiter = max(_DELIMITERS, key=head.count)
+        lines = _Lines(file, Place())
         try:
             header = next(csv.reader(lines, delimiter=self._delimiter), [])
         except csv.Error as error:

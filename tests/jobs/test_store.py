@@ -1,0 +1,112 @@
+"""What the database promises of jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service.database import Database
+from service.jobs.progress import Progress
+from service.jobs.store import Job, JobStore
+from service.pipelines.analyze import ulid
+from service.settings import Settings
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
+    database = Database.of(Settings(state_folder=tmp_path))
+    yield JobStore(database)
+    await database.close()
+
+
+def job(**more) -> Job:
+    now = time.time()
+    values = {"owner": "me", "kind": "texts", "state": "queued", "request": {}, "digest": "d", "unit": "rows"}
+    return Job(ulid(), created=now, queued=now, **{**values, **more})
+
+
+async def test_of_many_workers_one_gets_a_job(store: JobStore):
+    one = job()
+    await store.add(one)
+    claims = await asyncio.gather(*(store.claim(one.id, f"worker {n}", 10) for n in range(8)))
+    (claimed,) = [claim for claim in claims if claim is not None]
+    assert claimed.state == "running" and claimed.attempts == 1
+
+
+async def test_a_lease_that_is_over_lets_the_next_worker_in_and_shuts_the_first_out(store: JobStore):
+    one = job()
+    await store.add(one)
+    assert await store.claim(one.id, "first", -1)
+    assert await store.claim(one.id, "second", 10)
+    assert not await store.renew(one.id, "first", 10, Progress(1))
+    assert not await store.end_part(one.id, "first", Progress(1), {})
+    assert not await store.end(one.id, "first", "done", 10)
+    assert await store.end(one.id, "second", "done", 10)
+    assert [event.name for event in await store.events(one.id, 0)].count("done") == 1
+
+
+async def test_a_job_that_is_called_off_cannot_be_ended_or_taken(store: JobStore):
+    one = job()
+    await store.add(one)
+    await store.claim(one.id, "worker", 10)
+    assert await store.cancel(one.id, 10)
+    assert not await store.cancel(one.id, 10)
+    assert not await store.end(one.id, "worker", "done", 10)
+    assert await store.claim(one.id, "worker", 10) is None
+
+
+async def test_a_key_is_taken_once_for_each_owner(store: JobStore):
+    assert await store.add(job(idempotency_key="k"))
+    assert not await store.add(job(idempotency_key="k"))
+    assert await store.add(job(idempotency_key="k", owner="you"))
+    assert await store.add(job()) and await store.add(job())
+
+
+async def test_nobody_sees_the_jobs_of_others(store: JobStore):
+    mine, yours = job(), job(owner="you")
+    await store.add(mine)
+    await store.add(yours)
+    assert await store.find(yours.id, "me") is None
+    assert [found.id for found in await store.of_owner("me", None, 10)] == [mine.id]
+
+
+async def test_numbers_of_events_rise_and_progress_takes_the_place_of_progress(store: JobStore):
+    one = job(total=10.0)
+    await store.add(one)
+    await store.claim(one.id, "worker", 10)
+    for done in (1, 2, 3):
+        await store.renew(one.id, "worker", 10, Progress(done, 10))
+    await store.end_part(one.id, "worker", Progress(4, 10), {"start": 1})
+    await store.renew(one.id, "worker", 10, Progress(5, 10))
+    events = await store.events(one.id, 0)
+    numbers = [event.number for event in events]
+    assert numbers == sorted(set(numbers))
+    assert [event.name for event in events][-3:] == ["progress", "partial", "progress"]
+    assert sum(event.name == "progress" for event in events) <= 3
+    assert await store.events(one.id, numbers[-2]) == events[-1:]
+
+
+async def test_counts_tell_who_waits_and_who_works(store: JobStore):
+    for _ in range(3):
+        await store.add(job())
+    first = (await store.of_owner("me", None, 1))[0]
+    await store.claim(first.id, "worker", 10)
+    await store.alive("worker", 60)
+    counts = await store.counts(10)
+    assert (counts.queued, counts.running, counts.workers) == (2, 1, 1)
+    await store.gone("worker")
+    assert (await store.counts(10)).workers == 0
+
+
+async def test_what_was_kept_long_enough_is_found_and_forgotten(store: JobStore):
+    one = job()
+    await store.add(one)
+    await store.claim(one.id, "worker", 10)
+    await store.end(one.id, "worker", "done", -5)
+    assert await store.expired(time.time()) == [one.id]
+    await store.forget([one.id])
+    assert await store.find(one.id) is None and await store.events(one.id, 0) == []
