@@ -18,6 +18,10 @@ State = Literal["waiting", "opening", "live", "ending", "ended"]
 
 KEPT_PICTURES = 8
 """Pictures whose result may still come, so that faces can be drawn on the very picture that they were found in."""
+MAX_WAITING_SOUNDS = 120
+"""Chunks of half a second; the oldest goes if the service takes none for so long."""
+LOST_SECONDS = 1.5
+"""Chunks come this late at the most; a longer gap is a chunk that was lost, or a microphone that was off."""
 KEPT_SECONDS = 60.0
 QUIET_SECONDS = 15.0
 """Camera and microphone off for so long: the stream is summed up."""
@@ -48,109 +52,117 @@ class Seen:
 
 
 class LiveSession:
-    """One page's stream. Pictures and sound start it; `stop`, silence or the service end it."""
+    """One page's stream. A frame starts it; `stop`, silence or the service end it.
+
+    Taking a frame never waits: Gradio forgets what comes from a device while the frame before is still being taken.
+    """
 
     def __init__(self, opener: Opener, clock: Callable[[], float] = time.time) -> None:
         self._opener = opener
         self._clock = clock
         self.transcribe = False
+        self.seen = Seen()
         self._fresh()
 
     def _fresh(self) -> None:
-        self.seen = Seen()
-        self._stream: AsyncStream | None = None
         self._microphone = Microphone()
-        self._pictures: deque[tuple[int, bytes]] = deque(maxlen=KEPT_PICTURES)
-        self._reading: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._last = self._clock()
+        self._shown: deque[tuple[int, bytes]] = deque(maxlen=KEPT_PICTURES)
+        self._picture: tuple[float, bytes] | None = None
+        self._sounds: deque[tuple[float, bytes]] = deque(maxlen=MAX_WAITING_SOUNDS)
+        self._heard_until: float | None = None
+        self._news = asyncio.Event()
+        self._stops = False
+        self._running: asyncio.Task[None] | None = None
 
-    async def picture(self, data: bytes) -> None:
-        """A picture came from the browser."""
-        now = self._clock()
-        if await self._opened():
-            self._pictures.append((round(1000 * now), data))
-            await self._send(lambda stream: stream.picture(data, now))
+    def picture(self, data: bytes) -> None:
+        """A picture came from the browser; if one waits to be sent, this one takes its place."""
+        if self._goes_on():
+            self._picture = (self._clock(), data)
+            self._news.set()
 
-    async def sound(self, wav: bytes) -> None:
+    def sound(self, wav: bytes) -> None:
         """A chunk of the microphone came. Raises `NotSound`."""
-        if await self._opened():
+        if self._goes_on():
             samples = self._microphone.hear(wav)
-            captured = self._clock() - len(samples) / 2 / SAMPLE_RATE
-            if samples:
-                await self._send(lambda stream: stream.sound(samples, captured))
+            self._sounds.append((self._captured(len(samples) / 2 / SAMPLE_RATE), samples))
+            self._news.set()
+
+    def _captured(self, lasted: float) -> float:
+        """When a chunk began: where the one before ended, unless so much time has passed that one was lost."""
+        begun = self._clock() - lasted
+        if self._heard_until is not None and begun - self._heard_until < LOST_SECONDS:
+            begun = self._heard_until
+        self._heard_until = begun + lasted
+        return begun
 
     async def stop(self) -> None:
         """Sum up, and wait for it."""
-        if self.seen.state == "live" and self._stream is not None:
+        if self._running is not None:
             self._change(state="ending")
-            await self._send(lambda stream: stream.stop())
-        if self._reading is not None:
-            await asyncio.wait([self._reading], timeout=SUMMARY_SECONDS)
+            self._stops = True
+            self._news.set()
+            await asyncio.wait([self._running], timeout=SUMMARY_SECONDS)
         await self.close()
 
     def again(self) -> None:
         """Forget what was, and wait for a frame."""
         if self.seen.state == "ended":
-            version = self.seen.version
+            self.seen = Seen(version=self.seen.version + 1)
             self._fresh()
-            self._change(version=version + 1)
 
     async def close(self) -> None:
         """Let go of the stream at once."""
-        if self.seen.state != "waiting":
-            self._change(state="ended")
-        for task in (self._watching, self._reading):
-            if task is not None and task is not asyncio.current_task():
-                task.cancel()
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            await stream.aclose()
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
 
-    async def _opened(self) -> bool:
-        """Whether frames go out now; the first opens the stream."""
-        self._last = self._clock()
+    def _goes_on(self) -> bool:
+        """Whether frames are taken now; the first opens the stream."""
         if self.seen.state == "waiting":
             self._change(state="opening")
-            stream = self._opener(self.transcribe)
-            try:
-                await stream.open()
-            except ServiceError as error:
-                self._change(state="ended", error=error)
-                return False
-            if self.seen.state != "opening":  # it was stopped meanwhile
-                await stream.aclose()
-                return False
-            self._stream = stream
-            self._change(state="live")
-            self._reading = asyncio.create_task(self._read(stream))
-            self._watching = asyncio.create_task(self._watch())
-        return self.seen.state == "live"
+            self._running = asyncio.create_task(self._run())
+        return self.seen.state in ("opening", "live")
 
-    async def _send(self, send: Callable[[AsyncStream], Any]) -> None:
-        """What cannot be sent is not missed here: the reader hears why the stream has ended."""
-        if self._stream is not None:
-            try:
-                await send(self._stream)
-            except ServiceError:
-                return
-
-    async def _read(self, stream: AsyncStream) -> None:
+    async def _run(self) -> None:
         try:
-            async for event in stream:
-                self._note(event)
+            async with self._opener(self.transcribe) as stream:
+                self._change(state="live")
+                sending = asyncio.create_task(self._send(stream))
+                try:
+                    async for event in stream:
+                        self._note(event)
+                finally:
+                    sending.cancel()
         except ServiceError as error:
             self._change(error=error)
-        self._change(state="ended")
-        await self.close()
+        finally:
+            self._change(state="ended")
 
-    async def _watch(self) -> None:
-        """Sum up when nothing has come for a while."""
-        while self._clock() - self._last < QUIET_SECONDS:
-            await asyncio.sleep(1.0)
-        if self.seen.state == "live":
+    async def _send(self, stream: AsyncStream) -> None:
+        """Send what waits, until it is stopped or nothing has come for a while."""
+        try:
+            while await self._more():
+                while self._sounds:
+                    captured, samples = self._sounds.popleft()
+                    if samples:
+                        await stream.sound(samples, captured)
+                picture, self._picture = self._picture, None
+                if picture is not None:
+                    self._shown.append((round(1000 * picture[0]), picture[1]))
+                    await stream.picture(picture[1], picture[0])
             self._change(state="ending")
-            await self._send(lambda stream: stream.stop())
+            await stream.stop()
+        except ServiceError:
+            return  # whoever reads the stream hears why it is closed
+
+    async def _more(self) -> bool:
+        """Wait for a frame; False when there will be none."""
+        try:
+            await asyncio.wait_for(self._news.wait(), QUIET_SECONDS)
+        except (asyncio.TimeoutError, TimeoutError):
+            return False
+        self._news.clear()
+        return not self._stops
 
     def _note(self, event: Any) -> None:
         if isinstance(event, StreamResult):
@@ -166,7 +178,7 @@ class LiveSession:
     def _note_result(self, result: StreamResult) -> None:
         if result.source == "face" and result.captured is not None:
             self.seen.latency = max(0.0, self._clock() - result.captured / 1000)
-            picture = next((data for captured, data in self._pictures if captured == result.captured), None)
+            picture = next((data for captured, data in self._shown if captured == result.captured), None)
             self._change(picture=picture or self.seen.picture, faces=result)
         _extend(self.seen.points, result)
         self._change(result=result, dropped=result.dropped)
@@ -174,8 +186,7 @@ class LiveSession:
     def _change(self, **changed: Any) -> None:
         for name, value in changed.items():
             setattr(self.seen, name, value)
-        if "version" not in changed:
-            self.seen.version += 1
+        self.seen.version += 1
 
 
 def _extend(points: deque[TimelinePoint], result: StreamResult) -> None:

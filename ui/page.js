@@ -38,6 +38,7 @@
   });
 
   document.addEventListener('timeupdate', (event) => {
+    if (event.target.srcObject) return; // a camera that runs plays no recording
     for (const figure of panel(event.target).querySelectorAll('.ms-timeline')) {
       const head = figure.querySelector('.ms-playhead');
       head.hidden = false;

@@ -16,6 +16,9 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+UNSEEN_SECONDS = 60.0
+"""A file that no page shows is deleted after this."""
+
 log = logging.getLogger(__name__)
 
 
@@ -90,8 +93,17 @@ class Uploads:
             self._release(self._shown.pop(key))
 
     def sweep(self, now: float) -> int:
-        """Delete files that were last changed more than `keep_seconds` before `now`; how many there were."""
-        old = [path for path in self._root.rglob("*") if _age_seconds(path, now) > self.keep_seconds]
+        """Delete files that were last changed more than `keep_seconds` before `now`, and sooner what no page shows.
+
+        Gives how many there were. Of a device that runs, chunks that come while the one before is taken are never seen.
+        """
+        shown = set(self._shown.values())
+        old = [
+            path
+            for path in self._root.rglob("*")
+            if _age_seconds(path, now)
+            > (self.keep_seconds if path in shown else min(UNSEEN_SECONDS, self.keep_seconds))
+        ]
         for path in old:
             self._delete(path)
         self._shown = {key: path for key, path in self._shown.items() if path not in old}

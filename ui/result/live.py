@@ -30,11 +30,11 @@ def live(seen: Seen) -> str:
         return OPENING
     cards = (
         _verdict(seen.result),
-        _measures(seen),
-        _picture(seen),
-        _over_time(list(seen.points)),
-        _words(seen.words),
         _warning(seen.warning),
+        _measures(seen),
+        _over_time(list(seen.points)),
+        _picture(seen),
+        _words(seen.words),
     )
     return f'<section class="ms-result ms-live" aria-label="Live">{"".join(cards)}</section>'
 
@@ -43,7 +43,7 @@ def _verdict(result: StreamResult) -> str:
     """As the card of a whole answer, without being read aloud at every change."""
     sentiment = result.sentiment
     kind = tone(sentiment)
-    said = "Nothing to go on in the last seconds." if not sentiment.grounded else _because(result)
+    said = _because(result) if sentiment.grounded else "Nothing to go on."
     return f"""<article class="ms-card ms-verdict ms-{kind}" data-label="{kind}">
 <div class="ms-verdict-words"><p class="ms-eyebrow">The last seconds</p><h2>{TITLES[kind]}</h2>
 <p class="ms-sentence">{said}</p></div>{gauge(sentiment)}</article>"""
@@ -52,7 +52,9 @@ def _verdict(result: StreamResult) -> str:
 def _because(result: StreamResult) -> str:
     shares = sorted(result.contributions.items(), key=lambda item: -item[1])
     parts = [f"{text(NAMES.get(name, name))} {chip(result.modalities.get(name))}" for name, _ in shares]
-    return f'<span class="ms-live-parts">{" ".join(parts)}</span>'
+    why = {"conflict": "They contradict each other.", "low_confidence": "Too unsure to be said."}
+    reason = f" {why[result.sentiment.reason]}" if result.sentiment.reason in why else ""
+    return f'<span class="ms-live-parts">{"".join(f"<span>{part}</span>" for part in parts)}</span>{reason}'
 
 
 def _measures(seen: Seen) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.context import get_render_context
 
 from ui.client.stream import AsyncStream
 from ui.live import LiveSession
@@ -21,6 +23,8 @@ from ui.uploads import UploadGone
 
 PICTURE_EVERY_SECONDS = 0.3
 SOUND_EVERY_SECONDS = 0.5
+TELL_EVERY_SECONDS = 0.4
+"""Apart from the devices' events, whose answers would hold up the next frame."""
 MAX_PICTURE_CHARACTERS = 4_000_000
 _JPEG = "data:image/jpeg;base64,"
 
@@ -44,13 +48,13 @@ class Booths:
             self._sessions[page] = LiveSession(self._stream)
         return self._sessions[page]
 
-    def news(self, page: str) -> Any:
-        """What the page shows now; nothing if that has not changed since it asked last."""
+    def news(self, page: str) -> tuple[Any, Any]:
+        """What page and button show now; nothing if that has not changed since this was asked last."""
         session = self.of(page)
         if self._shown.get(page) == session.seen.version:
-            return gr.skip()
+            return gr.skip(), gr.skip()
         self._shown[page] = session.seen.version
-        return shown(session)
+        return shown(session), button_of(session)
 
     async def leave(self, page: str) -> None:
         """The page was closed."""
@@ -71,7 +75,7 @@ def shown(session: LiveSession) -> str:
     if seen.state != "ended":
         return live(seen)
     parts = [failed(seen.error)] if seen.error else []
-    parts += [render(seen.summary)] if seen.summary else []
+    parts += [f'<div class="ms-summed">{render(seen.summary)}</div>'] if seen.summary else []
     return "".join(parts) or WAITING
 
 
@@ -84,6 +88,15 @@ class Parts:
     heard: gr.Checkbox
     button: gr.Button
     verdict: gr.HTML
+    clock: gr.Timer
+
+
+def button_of(session: LiveSession) -> Any:
+    """What the button does next."""
+    state = session.seen.state
+    if state == "ended":
+        return gr.update(value=AGAIN, interactive=True)
+    return gr.update(value=STOP, interactive=state in ("opening", "live"))
 
 
 def build(desk: Desk) -> Leave:
@@ -104,44 +117,55 @@ def build(desk: Desk) -> Leave:
             microphone = gr.Audio(
                 label="Microphone", sources=["microphone"], streaming=True, type="filepath", buttons=[]
             )
-            heard = gr.Checkbox(value=False, label="Transcribe what is said, and judge the words too")
-            button = gr.Button(STOP, variant="primary", elem_classes="ms-run")
+            heard = gr.Checkbox(
+                value=False, label="Transcribe what is said, and judge the words too", info="Choose before you start."
+            )
+            button = gr.Button(STOP, variant="primary", elem_classes="ms-run", interactive=False)
         with gr.Column(scale=7, min_width=300):
             verdict = gr.HTML(WAITING)
-    _wire(booths, desk, Parts(camera, microphone, heard, button, verdict))
+    clock = gr.Timer(TELL_EVERY_SECONDS, active=False)
+    _only_when_open(clock)
+    _wire(booths, desk, Parts(camera, microphone, heard, button, verdict, clock))
     return booths.leave
+
+
+def _only_when_open(clock: gr.Timer) -> None:
+    """The page asks for news from when the tab is opened first; who never opens it asks nothing."""
+    tab = get_render_context()
+    assert isinstance(tab, gr.Tab)  # where a tab is built
+    tab.select(
+        lambda: gr.Timer(active=True), outputs=[clock], queue=False, show_progress="hidden", api_visibility="private"
+    )
 
 
 def _wire(booths: Booths, desk: Desk, parts: Parts) -> None:
     """What happens when a picture or sound comes, or the button is pressed."""
 
-    async def see(payload: Payload, transcribe: bool, request: gr.Request) -> Any:
-        page = str(request.session_hash)
+    async def see(payload: Payload, transcribe: bool, request: gr.Request) -> None:
         data = picture_of(payload)
         if data is not None:
-            booths.of(page).transcribe = transcribe
-            await booths.of(page).picture(data)
-        return booths.news(page)
+            session = booths.of(str(request.session_hash))
+            session.transcribe = transcribe
+            session.picture(data)
 
-    async def hear(payload: Payload, transcribe: bool, request: gr.Request) -> Any:
-        page = str(request.session_hash)
+    async def hear(payload: Payload, transcribe: bool, request: gr.Request) -> None:
         wav = sound_of(payload, desk)
         if wav is not None:
-            booths.of(page).transcribe = transcribe
-            try:
-                await booths.of(page).sound(wav)
-            except NotSound as error:
-                return failed(error)
-        return booths.news(page)
+            session = booths.of(str(request.session_hash))
+            session.transcribe = transcribe
+            with suppress(NotSound):  # nobody but a forger sends another kind
+                session.sound(wav)
 
     async def press(request: gr.Request) -> tuple[Any, Any]:
         session = booths.of(str(request.session_hash))
         if session.seen.state == "ended":
             session.again()
-            return WAITING, gr.update(value=STOP)
-        await session.stop()
-        ended = session.seen.state == "ended"
-        return shown(session), gr.update(value=AGAIN if ended else STOP)
+        else:
+            await session.stop()
+        return booths.news(str(request.session_hash))
+
+    async def tell(request: gr.Request) -> tuple[Any, Any]:
+        return booths.news(str(request.session_hash))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for device, take, every in (
@@ -149,15 +173,11 @@ def _wire(booths: Booths, desk: Desk, parts: Parts) -> None:
         (parts.microphone, hear, SOUND_EVERY_SECONDS),
     ):
         device.stream(
-            take,
-            inputs=[device, parts.heard],
-            outputs=[parts.verdict],
-            preprocess=False,
-            stream_every=every,
-            concurrency_limit=None,
-            **quiet,
+            take, inputs=[device, parts.heard], preprocess=False, stream_every=every, concurrency_limit=None, **quiet
         )
-    parts.button.click(press, outputs=[parts.verdict, parts.button], concurrency_limit=None, **quiet)
+    told = [parts.verdict, parts.button]
+    parts.clock.tick(tell, outputs=told, queue=False, **quiet)
+    parts.button.click(press, outputs=told, concurrency_limit=None, **quiet)
 
 
 def picture_of(payload: Payload) -> bytes | None:
