@@ -19,6 +19,7 @@ def settings(tmp_path: Path) -> Settings:
     """Small limits, and a folder of this test's own."""
     return Settings(
         temp_folder=tmp_path / "uploads",
+        state_folder=tmp_path / "state",
         max_body_bytes=200_000,
         max_text_characters=100,
         max_texts=4,
