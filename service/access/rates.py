@@ -1,6 +1,6 @@
 """How often a client may ask: a moving window for each, in this process or in a Redis that replicas share.
 
-A Redis that does not answer within 0.1 s is left alone for two seconds; meanwhile each process counts for itself. So a
+A Redis that does not answer within 0.25 s is left alone for two seconds; meanwhile each process counts for itself. So a
 broken Redis neither stops the service nor opens it to everybody, and costs no request more than that time.
 """
 
@@ -27,9 +27,11 @@ from redis.exceptions import RedisError
 from service.access.refusals import RateLimited
 from service.observability import metrics
 
-REDIS_SECONDS = 0.1
+REDIS_SECONDS = 0.25
 RETRY_SECONDS = 2.0
-MAX_CONNECTIONS = 32
+MAX_CONNECTIONS = 16
+TURN_SECONDS = 0.5
+"""With more requests than connections at once, each waits so long for its turn."""
 MAX_CLIENTS = 10_000
 """So many clients are remembered in memory; with more, the one that asked longest ago begins anew."""
 
@@ -227,7 +229,7 @@ def redis_windows(url: str) -> Windows:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
-        timeout=REDIS_SECONDS,
+        timeout=TURN_SECONDS,
         socket_timeout=REDIS_SECONDS,
         socket_connect_timeout=REDIS_SECONDS,
         retry=Retry(NoBackoff(), 0),

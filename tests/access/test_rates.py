@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from limits import parse
+from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisDown
 
 from service.access.rates import MemoryWindows, Rates, Windows, redis_windows
 from service.access.refusals import RateLimited
+from tests.redis_running import running_redis
 from tests.serving import free_port
 
 
@@ -144,3 +147,26 @@ async def test_a_redis_that_is_not_there_costs_little_and_fails_nobody():
     assert (await rates.spend("a")).remaining == 2
     assert time.perf_counter() - started < 5
     await rates.close()
+
+
+@pytest.mark.redis
+async def test_a_rush_is_counted_to_the_last_request():
+    with running_redis() as redis:
+        rates = Rates("100/minute", redis_windows(redis.url), own=Windows(Broken(), time.monotonic))
+        answers = await asyncio.gather(*(rates.spend("a") for _ in range(300)), return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, RateLimited)]
+        assert len(answers) - len(refused) == 100
+        assert len(refused) == 200
+        await rates.close()
+
+
+@pytest.mark.redis
+async def test_redis_holds_no_name_and_forgets_after_the_window():
+    with running_redis() as redis:
+        rates = Rates("100/second", redis_windows(redis.url))
+        await rates.spend("key:shop")
+        async with Redis.from_url(redis.url) as connection:
+            (key,) = await connection.keys("*")
+            assert b"shop" not in key
+            assert 0 < await connection.pttl(key) <= 1000
+        await rates.close()
