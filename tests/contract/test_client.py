@@ -5,16 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.jobs_running import running_worker
 from tests.serving import CHECKOUT, RunningService, running_service
 from ui.client import Client, JobCancelled, Partial, Problem, Progress
 from ui.client.command import main
@@ -22,37 +18,13 @@ from ui.client.command import main
 pytestmark = pytest.mark.server
 
 EXAMPLES = CHECKOUT / "ui" / "examples"
-STOP_SECONDS = 30.0
-
-
-@contextmanager
-def working(folder: Path) -> Iterator[None]:
-    """A worker on the jobs of the service in this folder."""
-    settings = {"SENTIMENT_STATE_FOLDER": folder / "state", "SENTIMENT_TEMP_FOLDER": folder / "worker"}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTIMENT_")}
-    with (folder / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(
-            (sys.executable, "-m", "service.worker"),
-            cwd=CHECKOUT,
-            env={**environment, **{name: str(value) for name, value in settings.items()}},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield
-        finally:
-            worker.send_signal(signal.SIGTERM)
-            worker.wait(STOP_SECONDS)
 
 
 @pytest.fixture(scope="module")
 def staffed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service that takes three seconds of sound at once, and a worker for the rest."""
     folder = tmp_path_factory.mktemp("staffed")
-    with (
-        running_service(folder, state_folder=folder / "state", max_audio_seconds=3) as running,
-        working(folder),
-    ):
+    with running_service(folder, max_audio_seconds=3) as running, running_worker(folder, state_folder=folder / "state"):
         yield running
 
 

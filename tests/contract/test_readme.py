@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import pytest
 from models.registry import load_registry
 from tests.conftest import CHECKOUT
 from tests.serving import RunningService
+from ui.client.command import main
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-CURLS = [
-    line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if "curl" in line
-]
+LINES = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+CURLS = [line for line in LINES if "curl" in line]
+SHELL = [line for line in LINES if "ui.client" in line]
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -32,6 +34,16 @@ def test_every_command_gets_an_answer(service: RunningService, command: str) -> 
     assert "code" not in answer, answer
 
 
+@pytest.mark.parametrize("command", SHELL)
+def test_every_line_of_the_shell_prints_an_answer(
+    service: RunningService, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    monkeypatch.setenv("SENTIMENT_API_URL", service.address)
+    assert main(shlex.split(command)[3:]) == 0
+    assert capsys.readouterr().out.strip()
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_prints_an_answer(
     service: RunningService, program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -44,7 +56,18 @@ def test_every_program_prints_an_answer(
 def test_the_readme_shows_a_command_and_a_program_for_every_route() -> None:
     for route in ("/v1/text", "/v1/audio", "/v1/image", "/v1/video", "/v1/analyze", "/v1/models", "/health"):
         assert any(route in command for command in CURLS), route
-    for method in ("text", "texts", "audio", "image", "video", "analyze", "models", "health"):
+    for method in (
+        "text",
+        "texts",
+        "audio",
+        "image",
+        "video",
+        "analyze",
+        "models",
+        "health",
+        "jobs.submit",
+        "history.list",
+    ):
         assert any(f"client.{method}(" in program for program in PROGRAMS), method
 
 

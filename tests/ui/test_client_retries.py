@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.serving import CHECKOUT
 from ui.client import NO_RETRIES, AsyncClient, Client, Problem, Retries, TookTooLong, Unreachable
 
 QUICK = Retries(first_seconds=0.001)
@@ -198,3 +201,37 @@ def test_an_upload_tells_how_far_it_is() -> None:
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (len(body), len(body))
     assert {total for _, total in told} == {len(body)}
+
+
+UPLOAD_BYTES = 90_000_000
+MEMORY = """
+import resource, sys
+import httpx
+from ui.client import Client
+
+class Sink(httpx.BaseTransport):
+    def handle_request(self, request):
+        for piece in request.stream:
+            pass
+        return httpx.Response(200, json={answer})
+
+with Client(transport=Sink()) as client:
+    client.image(b"small")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = []
+    client.video(sys.argv[1], progress=lambda done, total: told.append(done))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, told[-1])
+"""
+
+
+def test_a_large_file_is_never_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with path.open("wb") as file:
+        file.truncate(UPLOAD_BYTES)
+    program = MEMORY.format(answer=ANSWER)
+    done = subprocess.run(
+        (sys.executable, "-c", program, str(path)), cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    grown_kilobytes, sent_bytes = map(int, done.stdout.split())
+    assert sent_bytes > UPLOAD_BYTES
+    assert grown_kilobytes < 8_000

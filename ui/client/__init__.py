@@ -19,6 +19,7 @@ from ui.client.calls import Options
 from ui.client.events import Cancelled, Done, Failed, JobEvent, Partial, Progress
 from ui.client.retries import NO_RETRIES, Retries
 from ui.client.sending import Upload
+from ui.client.stream import AsyncStream, Stream
 from ui.problems import (
     JobCancelled,
     Problem,
@@ -33,6 +34,7 @@ __all__ = [
     "NO_RETRIES",
     "Analysis",
     "AsyncClient",
+    "AsyncStream",
     "Cancelled",
     "Client",
     "Done",
@@ -50,6 +52,7 @@ __all__ = [
     "Receipt",
     "Retries",
     "ServiceError",
+    "Stream",
     "TookTooLong",
     "UnexpectedAnswer",
     "Unreachable",

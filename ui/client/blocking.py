@@ -21,6 +21,7 @@ from ui.client.methods import asks
 from ui.client.retries import Retries
 from ui.client.sending import landing, opened
 from ui.client.steps import Chunk, Give, Line, Manners, Open, Pause, Send, Step, Steps, proceed
+from ui.client.stream import Stream
 from ui.problems import Problem
 
 T = TypeVar("T")
@@ -61,6 +62,10 @@ class Client:
     health = asks(calls.health)
     use = asks(calls.use)
     document = asks(calls.document)
+
+    def stream(self, **asked: Any) -> Stream:
+        """A live stream to the same service, to be opened by `with`; `asked` as `Stream` takes it."""
+        return Stream(self._line.manners.address, **asked)
 
     def close(self) -> None:
         """Close its connections."""

@@ -19,7 +19,7 @@ from ui.tabs.asking import Desk, picture_url
 from ui.visitors import session_now
 
 PAGE = 25
-COLUMNS = ["When (UTC)", "What", "Verdict", "Sure", "Words"]
+COLUMNS = ["UTC", "What", "Verdict", "Sure", "Words"]
 WHAT = {"text": "Text", "audio": "Voice", "image": "Picture", "video": "Video", "multimodal": "Several"}
 ALL = "all"
 NOTHING = """<section class="ms-result ms-blank"><p>{}</p></section>"""
@@ -193,7 +193,7 @@ def _parts() -> Parts:
                 show_search="none",
                 buttons=[],
                 max_height=520,
-                column_widths=["112px", "74px", "92px", "62px", "220px"],
+                column_widths=["106px", "76px", "92px", "62px", "240px"],
                 elem_classes="ms-list",
             )
             more = gr.Button("Show more", size="sm", visible=False)
