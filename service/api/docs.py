@@ -89,7 +89,7 @@ async def get_problem(request: Request) -> Response:
     """What a problem means, what helps, and the limits in force; HTML, or JSON unless `Accept` asks for HTML."""
     kind = PROBLEMS.get(request.path_params["code"])
     if kind is None:
-        raise ProblemError("not_found", f"No problem has this code; these exist: {', '.join(PROBLEMS)}.")
+        raise ProblemError("not_found", "No problem has this code; /problems lists those that exist.")
     settings = backend_of(request).settings
     return _problem_page(kind, settings) if _wants_html(request) else json_response(entry(kind, settings))
 
