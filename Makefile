@@ -55,6 +55,12 @@ fuzz: $(VENV)/.test ## Fuzz the decoders for ten minutes, guided by their native
 bad-input: $(VENV)/.test ## Send every case of the corpus of bad input to a real service
 	$(BIN)/python -m tests.fuzz.bad_input --write docs/benchmarks/bad-input.md
 
+made-up: $(VENV)/.test ## Ask the service 10,000 times what its OpenAPI document allows
+	$(BIN)/python -m tests.contract.made_up --write docs/benchmarks/schemathesis.md
+
+soak: $(VENV)/.test ## Half an hour of mixed traffic at 70 % of capacity, then five times too much
+	$(BIN)/python -m tests.load.soak --minutes 30 --write docs/benchmarks/soak.md
+
 build: $(VENV)/.test ## Build the Bento
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
 
