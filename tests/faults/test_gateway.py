@@ -24,7 +24,8 @@ async def test_processes_are_replaced_and_the_service_stops_without_dropping_a_r
         first = {name: pids(workers(running, name)) for name in (GATEWAY, "face_runner")}
         async with light_load(running.address, requests(samples), pause_seconds=0.05) as load:
             await _replaced(running, first)
-            early = await _scraped(running)
+            await _scraped(running)
+            early = await _scraped(running)  # with what the first look itself counted
             second = {name: pids(workers(running, name)) for name in first}
             await _replaced(running, second)
             late = await _scraped(running)
@@ -40,16 +41,14 @@ async def test_processes_are_replaced_and_the_service_stops_without_dropping_a_r
     _files_do_not_grow(tmp_path)
 
 
-async def test_what_runs_when_the_service_is_told_to_stop_is_finished_and_what_cannot_be_is_told(
-    tmp_path: Path, samples: Path
-):
+async def test_what_runs_when_the_service_is_told_to_stop_is_finished(tmp_path: Path, samples: Path):
     recording = samples / "audio" / "jfk_16k_s16.wav"
     with running_service(tmp_path, graceful_seconds=60) as running:
         async with httpx.AsyncClient(base_url=running.address, timeout=120) as client:
             asked = asyncio.create_task(
                 client.post("/v1/audio", files={"file": ("speech.wav", recording.read_bytes())})
             )
-            await eventually(lambda: running.kept_files())
+            await eventually(running.kept_files)
             running.process.terminate()
             await eventually(lambda: _stops(running))
             assert not asked.done()
@@ -59,19 +58,6 @@ async def test_what_runs_when_the_service_is_told_to_stop_is_finished_and_what_c
             assert (await asked).status_code == 200
         running.process.wait(60)
         assert running.kept_files() == []
-
-
-async def test_what_takes_longer_than_the_grace_is_answered_and_not_cut_off(tmp_path: Path, samples: Path):
-    recording = samples / "audio" / "jfk_16k_s16.wav"
-    with running_service(tmp_path, graceful_seconds=0.1) as running:
-        async with httpx.AsyncClient(base_url=running.address, timeout=120) as client:
-            files = {"file": ("speech.wav", recording.read_bytes())}
-            asked = [asyncio.create_task(client.post("/v1/audio", files=files)) for _ in range(4)]
-            await eventually(lambda: running.kept_files())
-            running.process.terminate()
-            for answer in await asyncio.gather(*asked):
-                assert answer.status_code == 200 or answer.json()["code"] == "shutting_down"
-        running.process.wait(60)
 
 
 async def _replaced(running: RunningService, before: dict[str, set[int]]) -> None:
