@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 
 def checked_rate(text: str) -> str:
     """The text, if it is a rate like `60/minute`. Raises `ValueError`."""
-    limits.parse(text)
+    try:
+        limits.parse(text)
+    except ValueError:
+        raise ValueError(f"A rate is like 60/minute, and not like {text!r}.") from None
     return text
 
 

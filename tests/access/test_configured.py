@@ -97,7 +97,7 @@ async def test_a_key_and_a_subject_of_one_name_are_two_callers(tmp_path):
         ({"auth": "jwt", "jwt_jwks": "https://a.example/jwks.json"}, "ISSUER"),
         ({"auth": "jwt", "jwt_jwks": "http://a.example/", "jwt_issuer": "a", "jwt_audience": "b"}, "https"),
         ({"auth": "api_key", "api_keys": "{}"}, "list of API keys"),
-        ({"rate_limit": "often"}, "couldn't parse"),
+        ({"rate_limit": "often"}, "like 60/minute"),
         ({"trusted_proxies": "10.0.0.0/99"}, "10.0.0.0/99"),
     ],
 )
