@@ -401,8 +401,9 @@ async def test_a_browser_sends_its_key_as_a_subprotocol_which_is_not_repeated(se
 
 
 async def test_pages_of_other_origins_open_no_websocket_unless_they_are_listed(settings):
-    refused = await Connection(origin="https://app.example").run(edge_of(settings))
-    assert refused[0]["status"] == 403
+    for origin in ("https://app.example", "null", "", "http://[", "http://test.evil", "test"):
+        refused = await Connection(origin=origin).run(edge_of(settings))
+        assert refused[0]["status"] == 403
     door = build_door(settings.model_copy(update={"cors_origins": "https://app.example"}))
     assert (await Connection(origin="https://app.example").run(edge_of(settings, door)))[0][
         "type"
