@@ -13,7 +13,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from ui.client import AsyncClient
+from ui.client import AsyncClient, Retries
 from ui.client.address import LOOPBACK
 from ui.headers import Shielded
 from ui.login import PatientLogin, logins
@@ -26,6 +26,8 @@ from ui.visitors import VisitorKeys
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE / "examples"
+PATIENCE_SECONDS = 10.0
+"""Who looks at a page would rather be told to wait than wait longer without a word."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,13 @@ def create_app(now: Settings) -> FastAPI:
     _tell_gradio(uploads)
     visitors = VisitorKeys()
     key = now.api_key.get_secret_value() if now.api_key else None
-    client = AsyncClient(now.api_url, api_key=key, timeout_seconds=now.timeout_seconds, auth=None if key else visitors)
+    client = AsyncClient(
+        now.api_url,
+        api_key=key,
+        timeout_seconds=now.timeout_seconds,
+        retries=Retries(total_seconds=PATIENCE_SECONDS),
+        auth=None if key else visitors,
+    )
     app = FastAPI(title="Multimodal Sentiment UI", openapi_url=None, lifespan=_lifespan(uploads, client))
 
     @app.get("/health")

@@ -88,12 +88,13 @@ async def test_what_is_too_long_goes_as_a_job_whose_progress_moves_and_nothing_o
 
 async def test_the_cancel_button_stops_the_job_and_the_page_says_so(desk: Desk, stand_in: StandIn) -> None:
     here = room(desk, cancel=True)
+    steps = []
     async for step in answering(lambda: long_video(desk, b"endless"), here, lambda: None)():
-        last = step
+        steps.append(step)
         if step[-1]["visible"]:
             await desk.errands.cancel(here.place)
-    assert "The job was cancelled." in last[0]
-    assert last[1:3] == (READY, READY)
+    assert "The job was cancelled." in steps[-1][0]
+    assert steps[-1][1:3] == (READY, READY)
 
 
 async def test_closing_the_page_stops_its_jobs_and_no_others(desk: Desk, stand_in: StandIn) -> None:
