@@ -182,7 +182,7 @@ async def keep(analyses: Sequence[Analysis], request: Request) -> list[Analysis]
     try:
         await asyncio.wait_for(history.save(analyses, caller_of(request.scope).name), STORE_SECONDS)
     except (DatabaseError, asyncio.TimeoutError, TimeoutError) as error:
-        log.error("%d analyses were not stored: %r", len(analyses), error)
+        log.error("%d analyses were not stored: %s", len(analyses), type(error).__name__)
         metrics.stored("failed", len(analyses))
         return [replace(analysis, warnings=(*analysis.warnings, _not_stored())) for analysis in analyses]
     metrics.stored("stored", len(analyses))

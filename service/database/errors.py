@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
 import sqlalchemy.exc
+
+log = logging.getLogger(__name__)
 
 
 class DatabaseError(Exception):
@@ -44,4 +47,5 @@ def told_as_gone() -> Iterator[None]:
     except _OURS:
         raise
     except _GONE as error:
+        log.warning("the database does not answer: %r", error)  # statements are in it, values never
         raise DatabaseGone("The database does not answer.") from error

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 
@@ -195,3 +196,20 @@ async def test_tables_of_a_later_version_are_left_as_they_are(database, database
     assert await count(earlier) == 0
     await earlier.close()
     assert "later version" in caplog.text
+
+
+async def test_the_log_says_what_is_wrong_but_nothing_of_what_was_to_be_written(tmp_path, caplog):
+    database = Database(f"sqlite:///{tmp_path / 'sentiment.db'}")
+    await database.open()
+    with sqlite3.connect(tmp_path / "sentiment.db", isolation_level=None) as other:
+        other.execute("DROP TABLE audit")
+        other.execute("CREATE TABLE audit (at, actor, action, subject, affected)")
+        other.execute("CREATE TRIGGER no BEFORE INSERT ON audit BEGIN SELECT * FROM nowhere; END")
+    with pytest.raises(DatabaseGone):
+        async with database.transaction() as session:
+            await session.execute(
+                text("INSERT INTO audit (at, actor) VALUES (1, :actor)"), {"actor": "somebody's secret"}
+            )
+    assert "nowhere" in caplog.text
+    assert "secret" not in caplog.text
+    await database.close()
