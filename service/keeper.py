@@ -169,7 +169,9 @@ class Keeper:
             self._bear_successor()
 
     def _bear_successor(self) -> None:
-        if self._successor is None and self._stop_by is None and time.monotonic() >= self._no_successor_before:
+        """One, and none while a worker is still leaving: generations must not pile up behind somebody's long stream."""
+        alone = len(self._workers) == 1
+        if alone and self._stop_by is None and time.monotonic() >= self._no_successor_before:
             self._successor = self._bear("successor")
 
     def _take_over(self, worker: _Worker) -> None:

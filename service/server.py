@@ -89,13 +89,9 @@ class KeptServer(uvicorn.Server):
         if self._leaves and not self.should_exit:
             for server in self.servers:
                 server.close()
-            await self._race(
-                self._lifecycle.leave(
-                    self.server_state.connections,
-                    self._settings.graceful_seconds,
-                    self._settings.request_timeout_seconds,
-                )
-            )
+            longest = max(self._settings.request_timeout_seconds, self._settings.stream_total_seconds)
+            connections = self.server_state.connections
+            await self._race(self._lifecycle.leave(connections, self._settings.graceful_seconds, longest))
         if self.should_exit:
             await self._stop(self._lifecycle, self._settings, lambda: self.force_exit)
         await super().shutdown(sockets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -334,6 +335,8 @@ def problem_of(error: Exception) -> ProblemError:
     inner = getattr(error, "exceptions", None)
     if inner:  # an exception group: a task group's first error is the cause
         return problem_of(inner[0])
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ProblemError("overloaded", "The disk of uploads is full; try again later, or send less.")
     if isinstance(error, HTTPException):
         return problem_of_status(error.status_code, dict(error.headers or {}))
     for kind in type(error).__mro__:

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from service.runners.connect import connect
 from service.settings import Settings
+from tests.faults.processes import workers
 from tests.runners.gate import answers
 from tests.serving import RunningService, running_service
 
@@ -87,4 +88,4 @@ async def test_a_runner_that_is_killed_is_missed_and_comes_back(
 
 
 def text_runner(gate: RunningService) -> psutil.Process:
-    return next(process for process in gate.family() if "text_runner" in " ".join(process.cmdline()))
+    return workers(gate, "text_runner")[0]
