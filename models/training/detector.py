@@ -291,7 +291,7 @@ def choose_blend(before: Detector, after: Detector, folder: Path, unseen: Sequen
     return blends[max(scores, key=lambda share: scores[share])]
 
 
-def train(recipe: Recipe, folder: Path, animals: Path, device: torch.device, workers: int) -> Detector:
+def train(recipe: Recipe, folder: Path, animals: Path | None, device: torch.device, workers: int) -> Detector:
     """The averaged weights of a run (continued if `folder` has one), the best on validation data."""
     torch.manual_seed(recipe.seed)
     detector = start(data_folder() / YUNET).to(device, memory_format=torch.channels_last)
@@ -446,7 +446,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/train-detector"), help="checkpoints of this run")
     parser.add_argument(
-        "--animals", type=Path, default=Path("build/animals"), help="see models.training.detector_animals"
+        "--animals", type=Path, help="more decoys, which the shipped weights did without: see detector_animals"
     )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)

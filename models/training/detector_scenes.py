@@ -93,8 +93,8 @@ def faces_of(boxes: Iterable, landmarks: Iterable | None = None, ignored: bool =
     return Faces(four, five.astype(np.float32), np.full(len(four), ignored))
 
 
-def load_material(split: str, folder: Path) -> Material:
-    """Decode all pictures of a split into memory: about 3,900 small ones for `train`, and the animals of `folder`."""
+def load_material(split: str, folder: Path | None = None) -> Material:
+    """Decode all pictures of a split into memory: about 3,900 small ones for `train`, and the animals of a `folder`."""
     scenes = read_table("face/scenes", split)
     teacher = Teacher()
     photographs = [scene(row) for row in scenes]
@@ -107,7 +107,8 @@ def load_material(split: str, folder: Path) -> Material:
     ]
     doubter = Teacher(0.3)
     decoys = [decoy for picture in backdrops if len((decoy := _decoy(picture, doubter)).faces)]
-    strangers = [_suspected(animal, doubter) for animal in animals(folder) if not animal.kept_for_validation]
+    known = [animal for animal in animals(folder) if not animal.kept_for_validation] if folder else []
+    strangers = [_suspected(animal, doubter) for animal in known]
     return Material(portraits, streets, backdrops, decoys, strangers)
 
 
@@ -196,7 +197,7 @@ def compose(rng: np.random.Generator, material: Material, side: int) -> tuple[Pi
     kind = rng.random()
     if rng.random() < 0.5:
         _deceive(rng, canvas, material.decoys, faces)
-    if rng.random() < 0.5:
+    if material.animals and rng.random() < 0.5:
         _deceive(rng, canvas, material.animals, faces)
     if kind < 0.2:
         for _ in range(rng.integers(3, 10)):
@@ -208,7 +209,7 @@ def compose(rng: np.random.Generator, material: Material, side: int) -> tuple[Pi
         faces = _paste(rng, canvas, faces, *_street(rng, material, side))
         if rng.random() < 0.3:
             faces = _paste(rng, canvas, faces, *_portrait(rng, material.portraits, side, (10.0, 0.4 * side)))
-    if rng.random() < 0.15:
+    if material.animals and rng.random() < 0.15:
         faces = _deceive(rng, canvas, material.animals, faces)
     _occlude(rng, canvas, faces)
     return spoil(rng, canvas), _seen(faces, side)

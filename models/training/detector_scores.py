@@ -141,15 +141,17 @@ def quiet() -> tuple[Photograph, ...]:
     return tuple(photograph for photograph in kept if not len(photograph.faces))
 
 
-def strangers(folder: Path) -> tuple[Photograph, ...]:
-    """Animals and things that training has not seen."""
+def strangers(folder: Path | None) -> tuple[Photograph, ...]:
+    """Animals and things that training has not seen; none without a folder of them."""
+    if folder is None:
+        return ()
     return tuple(Photograph(on_grey(each), faces_of([])) for each in animals(folder) if each.kept_for_validation)
 
 
 def alarms_a_picture(find: Find, photographs: Sequence[Photograph]) -> float:
     """How much a detector suspects in pictures without faces: the sum of its scores at two sizes, a picture."""
     found = (each.score for photograph in photographs for side in (160, 320) for each in find(photograph.picture, side))
-    return sum(found) / len(photographs)
+    return sum(found) / max(len(photographs), 1)
 
 
 def validation_score(find: Find, animals_without_faces: Sequence[Photograph]) -> tuple[float, str]:

@@ -24,7 +24,7 @@ import torch
 
 from models.registry import FOLDER
 from models.training.calibration import fit_temperature
-from models.training.face_clarity import PRESENCE, ClarityRecipe, clarity_scores, train_clarity
+from models.training.face_clarity import PRESENCE, ClarityRecipe, clarity_scores, trained_clarity
 from models.training.face_data import EMOTIONS, ferplus
 from models.training.face_further import trained_further
 from models.training.face_network import FaceNetwork, export_onnx
@@ -33,7 +33,7 @@ from models.training.face_trainer import Course, Recipe, best_of
 from models.training.publish import publish
 
 NAME = "face-emotion"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 WEIGHTS = "weights/face-emotion.onnx"
 
 LIMITS = (
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = device_named(options.device)
     first = trained(recipe, options.cycles, work, device)
     network = trained_further(first, recipe, options.further, work, device)
-    clarity = train_clarity(ClarityRecipe(), work, options.animals, recipe.size)
+    clarity = trained_clarity(ClarityRecipe(), work, options.animals, recipe.size)
     export_onnx(network, clarity, FOLDER / WEIGHTS, recipe.size)
     values = evaluation(recipe, work, rounded(clarity_scores(clarity, work, options.animals, recipe.size)))
     print(report(values))

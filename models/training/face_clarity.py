@@ -7,7 +7,7 @@ which people have labelled; and animals and things that the detector takes for f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -130,8 +130,20 @@ def _drawn(shelf: Shelf, size: int, rng: np.random.Generator) -> Crop:
     return align(faces.pictures[row], jittered(faces.landmarks[row], rng, Variation()), size)
 
 
+def trained_clarity(recipe: ClarityRecipe, work: Path, folder: Path, size: int) -> ClarityNetwork:
+    """The network after its last step, from `work` if it has been trained there by the same recipe."""
+    kept = work / "clarity.pt"
+    state = torch.load(kept, weights_only=True) if kept.exists() else {}
+    if state.get("recipe") != asdict(recipe):
+        state = {"recipe": asdict(recipe), "weights": train_clarity(recipe, work, folder, size).state_dict()}
+        torch.save(state, kept)
+    network = ClarityNetwork()
+    network.load_state_dict(state["weights"])
+    return network.eval()
+
+
 def train_clarity(recipe: ClarityRecipe, work: Path, folder: Path, size: int) -> ClarityNetwork:
-    """The network after its last step (a minute or five on one thread)."""
+    """The network after its last step: five to twenty minutes on one thread."""
     torch.manual_seed(recipe.seed)
     rng, shelf = np.random.default_rng(recipe.seed), load_shelf("train", work, folder)
     network = ClarityNetwork().to(memory_format=torch.channels_last).train()
