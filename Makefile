@@ -70,7 +70,7 @@ train-speech: $(VENV)/.train ## The same for speech
 	$(BIN)/python -m models.training.speech
 train-face: $(VENV)/.train build/animals ## The same for face emotion
 	$(BIN)/python -m models.training.face
-train-detector: $(VENV)/.train build/animals ## The same for the face detector
+train-detector: $(VENV)/.train ## The same for the face detector
 	$(BIN)/python -m models.training.detector
 
 build/animals: ## Pictures of animals and things for training, from two Debian packages (needs apt-get and dpkg-deb)
