@@ -24,7 +24,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from service.keeper import Keeper, Line, close
 from service.lifecycle import TICK_SECONDS, Lifecycle
-from service.lifeline import Presence
+from service.lifeline import Presence, die_with_parent
 from service.observability import logs, metrics, tracing
 from service.runners import ModelUnavailable
 from service.settings import Settings
@@ -58,6 +58,7 @@ class KeptServer(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve; on Linux in a child of this process, which becomes its keeper and ends with it."""
+        die_with_parent()
         if sys.platform != "linux" or sockets is None:  # elsewhere libraries do not bear a fork
             super().run(sockets)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from tests.serving import RunningService, running_service
 pytestmark = pytest.mark.server
 
 RECYCLED = {"max_requests": 40, "max_requests_jitter": 5, "min_process_seconds": 4, "graceful_seconds": 10}
+BOUNDARY = "a-boundary"
 SERIES = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
 
@@ -42,22 +44,33 @@ async def test_processes_are_replaced_and_the_service_stops_without_dropping_a_r
 
 
 async def test_what_runs_when_the_service_is_told_to_stop_is_finished(tmp_path: Path, samples: Path):
-    recording = samples / "audio" / "jfk_16k_s16.wav"
+    picture = (samples / "image" / "portrait_smile.jpg").read_bytes()
+    go_on = asyncio.Event()
     with running_service(tmp_path, graceful_seconds=60) as running:
         async with httpx.AsyncClient(base_url=running.address, timeout=120) as client:
-            asked = asyncio.create_task(
-                client.post("/v1/audio", files={"file": ("speech.wav", recording.read_bytes())})
-            )
+            form = _form(picture)
+            headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}", "content-length": str(len(form))}
+            asked = asyncio.create_task(client.post("/v1/image", content=_halting(form, go_on), headers=headers))
             await eventually(running.kept_files)
             running.process.terminate()
-            await eventually(lambda: _stops(running))
+            await eventually(lambda: _refuses(running))
             assert not asked.done()
-            refused = await client.post("/v1/text", json={"text": "I love it"})
-            assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
-            assert refused.headers["connection"] == "close"
+            go_on.set()
             assert (await asked).status_code == 200
         running.process.wait(60)
         assert running.kept_files() == []
+
+
+def _form(content: bytes) -> bytes:
+    head = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+    return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+async def _halting(body: bytes, go_on: asyncio.Event) -> AsyncIterator[bytes]:
+    """The first half, and when it may go on the second."""
+    yield body[: len(body) // 2]
+    await go_on.wait()
+    yield body[len(body) // 2 :]
 
 
 async def _replaced(running: RunningService, before: dict[str, set[int]]) -> None:
@@ -93,7 +106,8 @@ def _files_do_not_grow(folder: Path) -> None:
     assert len(names) <= 2 + 8 * 4
 
 
-async def _stops(running: RunningService) -> bool:
+async def _refuses(running: RunningService) -> bool:
     async with httpx.AsyncClient(base_url=running.address, timeout=10) as client:
-        answer = await client.get("/readyz")
-        return answer.status_code == 503 and answer.json()["code"] == "shutting_down"
+        ready, asked = await client.get("/readyz"), await client.post("/v1/text", json={"text": "I love it"})
+    refused = asked.status_code == 503 and asked.headers["connection"] == "close"
+    return refused and ready.json()["code"] == asked.json()["code"] == "shutting_down"
