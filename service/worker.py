@@ -119,10 +119,21 @@ async def _again(seconds: float, chore: Callable[[], Awaitable[Any]]) -> None:
         await asyncio.sleep(seconds)
 
 
+def _adopt_huey() -> None:
+    """Have huey's warnings written as ours are."""
+    logger = logging.getLogger("huey")
+    logger.handlers = logging.getLogger("service").handlers
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    # Twice a second, with a page of traceback, that the queue does not answer; our own line says that as well.
+    logging.getLogger("huey.consumer.Worker").setLevel(logging.CRITICAL)
+
+
 def main() -> None:
     """Run one worker in this process."""
     settings = load_settings()
     logs.configure(settings.log_level)
+    _adopt_huey()
     os.nice(settings.job_niceness)
     if settings.worker_metrics_port:
         start_http_server(settings.worker_metrics_port, settings.host)

@@ -48,7 +48,21 @@ def timeline(
     while seconds / step_seconds > LONGEST:
         step_seconds *= 2
     edges = [i * step_seconds for i in range(math.ceil(seconds / step_seconds - 1e-9))] + [seconds]
-    return tuple(_point(start, end, moments, reliability, rule) for start, end in itertools.pairwise(edges))
+    near = {name: _near(said, step_seconds, len(edges) - 1) for name, said in moments.items()}
+    return tuple(
+        _point(start, end, {name: steps[place] for name, steps in near.items()}, reliability, rule)
+        for place, (start, end) in enumerate(itertools.pairwise(edges))
+    )
+
+
+def _near(moments: Sequence[Moment], step_seconds: float, steps: int) -> list[list[Moment]]:
+    """For each step the moments that may overlap it, in their order: hours have tens of thousands of them."""
+    near: list[list[Moment]] = [[] for _ in range(steps)]
+    for moment in moments:
+        first, last = int(moment.start / step_seconds) - 1, int(moment.end / step_seconds) + 1
+        for place in range(max(first, 0), min(last + 1, steps)):
+            near[place].append(moment)
+    return near
 
 
 def average(moments: Iterable[Moment], start: float = -math.inf, end: float = math.inf) -> Opinion | None:

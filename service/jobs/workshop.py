@@ -101,13 +101,13 @@ class Workshop:
         except Taken:
             await self._clear_up(job)
         except asyncio.CancelledError:
-            await self._give_back(job, counts=False)
+            await self._give_back(job, counts=False, at_once=True)
         except _TRANSIENT as error:
             log.warning("job put back", extra={"fields": {"job": job.id, "why": str(error)}})
             if job.attempts >= MAX_ATTEMPTS and not isinstance(error, _NOT_COUNTED):
                 await self._end(job, "failed", error)
             else:
-                await self._give_back(job, counts=not isinstance(error, _NOT_COUNTED))
+                await self._give_back(job, counts=not isinstance(error, _NOT_COUNTED), at_once=False)
         except Exception as error:  # whatever a job's input brings up, its owner must hear of it
             await self._end(job, "failed", error)
         else:
@@ -192,10 +192,10 @@ class Workshop:
         if found is None or found.state == "cancelled":
             await asyncio.to_thread(self._folders.remove, job.id)
 
-    async def _give_back(self, job: Job, *, counts: bool) -> None:
-        """Put it back. If the queue or the database is gone, whoever looks for stranded jobs finds it."""
+    async def _give_back(self, job: Job, *, counts: bool, at_once: bool) -> None:
+        """Put it back. Unless it may go on `at_once`, whoever looks for stranded jobs finds it in some seconds."""
         try:
-            if await self._store.give_back(job.id, self.name, counts=counts) and not counts:
+            if await self._store.give_back(job.id, self.name, counts=counts) and at_once:
                 await asyncio.to_thread(self._queue.put, job.id)
         except (DatabaseError, QueueGone) as error:
             log.warning("a job could not be put back: %s", error, extra={"fields": {"job": job.id}})

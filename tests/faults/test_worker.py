@@ -19,6 +19,7 @@ from service.jobs.store import ENDED, Job
 from service.jobs.workshop import MAX_ATTEMPTS
 from service.settings import Settings
 from tests.jobs_running import RunningWorker, running_worker, submit
+from tests.redis_running import running_redis
 
 pytestmark = pytest.mark.server
 
@@ -44,6 +45,12 @@ class Yard:
         found = await self.jobs.find(identifier, "anyone")
         assert found is not None and found.state in ENDED, worker.log.read_text()
         return found
+
+    async def begun(self, identifier: str, worker: RunningWorker) -> None:
+        """Wait until the first part of a job is done."""
+        async for event in self.jobs.events(identifier, 0, lambda: worker.process.poll() is not None):
+            if event is not None and event.name == "partial":
+                return
 
     async def kill_at(self, stage: str, time: int) -> None:
         """Let a worker come as far as this stage, where it dies."""
@@ -142,11 +149,31 @@ async def test_a_worker_that_is_asked_to_end_parks_its_job_and_the_next_goes_on(
     wish = replace(WISH, kind="texts", unit="rows", request={"options": OPTIONS, "format": "txt", "column": None})
     job = await yard.submit(wish, file=b"What a wonderful day it has been for all of us here\n" * 20_000)
     with running_worker(yard.folder, **yard.settings) as worker:
-        async for event in yard.jobs.events(job, 0, lambda: worker.process.poll() is not None):
-            if event is not None and event.name == "partial":
-                break
+        await yard.begun(job, worker)
         assert worker.stop() == 0
     found = await yard.jobs.find(job, "anyone")
     assert found is not None and (found.state, found.worker) == ("queued", None) and 0 < found.done < 20_000
     await yard.jobs.delete(found)
     assert yard.left(job) == set()
+
+
+@pytest.mark.redis
+async def test_jobs_survive_a_redis_that_forgets_them(tmp_path: Path):
+    wish = replace(WISH, kind="texts", unit="rows", request={"options": OPTIONS, "format": "txt", "column": None})
+    with running_redis() as redis:
+        settings = Settings(state_folder=tmp_path, queue_url=redis.url, **SETTINGS)
+        database = Database.of(settings)
+        yard = Yard(Jobs(settings, database), tmp_path)
+        waiting = await yard.submit(wish, file=b"I love it\n")
+        redis.stop()
+        redis.start()
+        with running_worker(tmp_path, **yard.settings, queue_url=redis.url) as worker:
+            assert (await yard.ended(waiting, worker)).state == "done"
+            long = await yard.submit(wish, file=b"What a wonderful day it has been for all of us here\n" * 800)
+            await yard.begun(long, worker)
+            redis.stop()
+            assert (await yard.ended(long, worker)).state == "done"  # who has a job needs no queue
+            redis.start()
+            after = await yard.submit(wish, file=b"I hate it\n")
+            assert (await yard.ended(after, worker)).state == "done"
+        await database.close()
