@@ -18,8 +18,9 @@ State = Literal["waiting", "opening", "live", "ending", "ended"]
 
 KEPT_PICTURES = 8
 """Pictures whose result may still come, so that faces can be drawn on the very picture that they were found in."""
-MAX_WAITING_SOUNDS = 120
-"""Chunks of half a second; the oldest goes if the service takes none for so long."""
+MAX_WAITING_SOUNDS = 600
+"""Chunks of a tenth of a second; the oldest goes if the service takes none for so long."""
+TOGETHER_SECONDS = 0.05
 LOST_SECONDS = 1.5
 """Chunks come this late at the most; a longer gap is a chunk that was lost, or a microphone that was off."""
 KEPT_SECONDS = 60.0
@@ -143,7 +144,7 @@ class LiveSession:
         try:
             while await self._more():
                 while self._sounds:
-                    captured, samples = self._sounds.popleft()
+                    captured, samples = self._gathered()
                     if samples:
                         await stream.sound(samples, captured)
                 picture, self._picture = self._picture, None
@@ -154,6 +155,13 @@ class LiveSession:
             await stream.stop()
         except ServiceError:
             return  # whoever reads the stream hears why it is closed
+
+    def _gathered(self) -> tuple[float, bytes]:
+        """All sound that waits, up to where some was lost: browsers give it in tenths of a second."""
+        captured, samples = self._sounds.popleft()
+        while self._sounds and abs(self._sounds[0][0] - captured - len(samples) / 2 / SAMPLE_RATE) < TOGETHER_SECONDS:
+            samples += self._sounds.popleft()[1]
+        return captured, samples
 
     async def _more(self) -> bool:
         """Wait for a frame; False when there will be none."""

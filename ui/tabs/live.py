@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.context import get_render_context
+from gradio.context import get_blocks_context, get_render_context
 
 from ui.client.stream import AsyncStream
 from ui.live import LiveSession
@@ -138,6 +138,17 @@ def _only_when_open(clock: gr.Timer) -> None:
     )
 
 
+def _ask_each_time(event: Any) -> None:
+    """Let each chunk of a device be a request of its own, as other events are.
+
+    By default Gradio keeps one request open for a device and hands it the latest chunk alone: of several that come
+    together on a busy machine all but one are lost.
+    """
+    blocks = get_blocks_context()
+    assert blocks is not None  # where a tab is built
+    blocks.fns[event["id"]].connection = "sse"
+
+
 def _wire(booths: Booths, desk: Desk, parts: Parts) -> None:
     """What happens when a picture or sound comes, or the button is pressed."""
 
@@ -172,9 +183,16 @@ def _wire(booths: Booths, desk: Desk, parts: Parts) -> None:
         (parts.camera, see, PICTURE_EVERY_SECONDS),
         (parts.microphone, hear, SOUND_EVERY_SECONDS),
     ):
-        device.stream(
-            take, inputs=[device, parts.heard], preprocess=False, stream_every=every, concurrency_limit=None, **quiet
+        event = device.stream(
+            take,
+            inputs=[device, parts.heard],
+            preprocess=False,
+            stream_every=every,
+            queue=False,
+            trigger_mode="multiple",
+            **quiet,
         )
+        _ask_each_time(event)
     told = [parts.verdict, parts.button]
     parts.clock.tick(tell, outputs=told, queue=False, **quiet)
     parts.button.click(press, outputs=told, concurrency_limit=None, **quiet)
