@@ -193,7 +193,7 @@ def _parts() -> Parts:
                 show_search="none",
                 buttons=[],
                 max_height=520,
-                column_widths=["106px", "76px", "92px", "62px", "240px"],
+                column_widths=["124px", "76px", "88px", "60px", "240px"],
                 elem_classes="ms-list",
             )
             more = gr.Button("Show more", size="sm", visible=False)
