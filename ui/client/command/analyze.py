@@ -17,8 +17,8 @@ from ui.client.command.inputs import STANDARD_INPUT, Given, given_file, given_te
 from ui.client.command.paper import Paper
 from ui.problems import Problem, ServiceError
 
-TOO_MUCH = frozenset({"too_large", "too_long"})
-"""What cannot be answered at once, and may be as a job."""
+TOO_MUCH = "too_large"
+"""What a recording is that cannot be answered at once, and may be as a job."""
 
 
 def run(client: Client, given: argparse.Namespace) -> int:
@@ -71,7 +71,7 @@ def _judge(client: Client, one: Given, given: argparse.Namespace, paper: Paper) 
         try:
             answer = _at_once(client, one, _options(given), bars)
         except Problem as problem:
-            if problem.code not in TOO_MUCH or one.kind not in ("audio", "video"):
+            if problem.code != TOO_MUCH or one.kind not in ("audio", "video"):
                 raise
             _as_job(client, one, given, paper, bars)
             return
