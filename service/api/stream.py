@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import orjson
@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from service.access import use
 from service.api.backend import Backend
 from service.api.documented import problem_responses, routes_about
+from service.api.history import check_store, keep
 from service.api.messages import (
     PICTURE,
     SOUND,
@@ -152,6 +153,7 @@ class Conversation:
 
     def __init__(self, websocket: WebSocket, backend: Backend, tools: Tools) -> None:
         self._websocket = websocket
+        self._asker = cast("Request", websocket)  # application and caller are found the same way
         self._settings: Settings = backend.settings
         self._lifecycle = backend.lifecycle
         self._tools = tools
@@ -208,6 +210,8 @@ class Conversation:
             await self._send(StreamError(self._problem(reason)))
         group.start_soon(self._await_leaving)
         summary = await self._finish(session, workers)
+        if self._start.options.store:
+            (summary,) = await keep([summary], self._asker)
         metrics.predicted(summary)
         await self._send(StreamSummary(summary, session.dropped))
         return reason
@@ -271,6 +275,7 @@ class Conversation:
         assert isinstance(message, dict)
         self._start = start_of(said, message)
         use.check(self._start.modalities, self._settings.use)
+        check_store(self._start.options, self._asker)
         spoken = ("speech", "transcript") if "speech" in self._start.modalities else ("text",)
         check_language(self._start.options, self._tools.models, spoken)
         return self._start

@@ -23,6 +23,7 @@ STATUSES = {
     "undecodable": 422,
     "too_long": 422,
     "language_unsupported": 422,
+    "upgrade_required": 426,
     "rate_limited": 429,
     "cancelled": 499,
     "internal": 500,

@@ -124,6 +124,22 @@ async def test_texts_are_judged_and_enter_the_summary(house):
     assert analysis["sentiment"]["label"] == "positive"
 
 
+async def test_a_summary_is_stored_if_that_is_asked_for(house):
+    home = house()
+    kept = []
+
+    class History:
+        async def save(self, analyses, caller):
+            kept.extend((analysis.id, caller) for analysis in analyses)
+
+    home.backend.history = History()
+    async with home.started("text", store=True) as client:
+        await client.say(type="text", text="I love it")
+        await client.say(type="stop")
+        analysis = (await client.until("summary"))["analysis"]
+    assert kept == [(analysis["id"], "anyone")]
+
+
 async def test_a_stream_in_which_nothing_came_abstains(house):
     async with house().started("face", "speech") as client:
         await client.say(type="stop")

@@ -26,6 +26,7 @@ SOUND_EVERY_SECONDS = 0.5
 TELL_EVERY_SECONDS = 0.4
 """Apart from the devices' events, whose answers would hold up the next frame."""
 MAX_PICTURE_CHARACTERS = 4_000_000
+MAX_PAGES = 200
 _JPEG = "data:image/jpeg;base64,"
 
 Leave = Callable[[str], Awaitable[None]]
@@ -45,6 +46,7 @@ class Booths:
     def of(self, page: str) -> LiveSession:
         """A page's session; made when it is asked for first."""
         if page not in self._sessions:
+            self._forget_ended()
             self._sessions[page] = LiveSession(self._stream)
         return self._sessions[page]
 
@@ -62,6 +64,13 @@ class Booths:
         self._shown.pop(page, None)
         if session is not None:
             await session.close()
+
+    def _forget_ended(self) -> None:
+        """Pages of browsers that crashed are never closed."""
+        if len(self._sessions) >= MAX_PAGES:
+            for page in [page for page, session in self._sessions.items() if session.seen.state == "ended"]:
+                del self._sessions[page]
+                self._shown.pop(page, None)
 
     def _stream(self, transcribe: bool) -> AsyncStream:
         desk = self._desk
