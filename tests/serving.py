@@ -48,10 +48,14 @@ class RunningService:
 
 @contextmanager
 def running_service(
-    folder: Path, identifier: str = "service.app:Gateway", cwd: Path = CHECKOUT, **settings: object
+    folder: Path,
+    identifier: str = "service.app:Gateway",
+    cwd: Path = CHECKOUT,
+    port: int | None = None,
+    **settings: object,
 ) -> Iterator[RunningService]:
     """The service that `identifier` names, with these settings (`max_body_bytes=1000`); `folder` is its own alone."""
-    port = free_port()
+    port = port or free_port()
     log = folder / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

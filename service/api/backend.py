@@ -32,6 +32,8 @@ class Backend:
     """None until models and decoder have started, and after they were closed."""
     start_problem: str | None = None
     """Why they could not be started, in one sentence; it is tried again."""
+    open_texts: int = 0
+    """Requests for texts that are worked on now."""
     open_streams: int = 0
     """WebSockets of `/v1/stream` that are open now."""
     checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)

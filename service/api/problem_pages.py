@@ -38,6 +38,7 @@ _LIMITS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "expired": (("job_hours", "hours"), ("history_days", "days")),
         "rate_limited": (("rate_limit", ""), ("stream_frames_per_second", "frames a second")),
         "overloaded": (
+            ("max_text_requests", "requests at once"),
             ("queue_limit", "items"),
             ("decoders", "files at once"),
             ("max_streams", "streams"),

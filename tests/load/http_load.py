@@ -19,6 +19,8 @@ class Result:
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
+    sent: list[tuple[float, float, int]] = field(default_factory=list)
+    """Of each answer: when it was asked for (`time.perf_counter`), the seconds from then on, and its status."""
     broken: int = 0
     """Connections that failed while an answer was awaited."""
 
@@ -83,9 +85,11 @@ async def _connection(
     try:
         for due in schedule:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            asked = time.perf_counter()
             writer.write(next(source))
             status = await _read_answer(reader)
             result.latencies.append(time.perf_counter() - due)
+            result.sent.append((asked, time.perf_counter() - asked, status))
             result.statuses[status] = result.statuses.get(status, 0) + 1
     except (OSError, asyncio.IncompleteReadError):
         result.broken += 1
