@@ -25,6 +25,7 @@ from service.api.documented import (
     problem_responses,
     routes_about,
 )
+from service.api.history import check_store
 from service.api.job_views import JobPage, JobView, server_sent, view
 from service.api.options import options_from_form
 from service.api.problems import ProblemError, invalid
@@ -133,6 +134,7 @@ async def post_job(request: Request) -> Response:
     rules = FormRules(files=("file", *_MEDIA), texts={"text": longest, "column": 400}, digested=True)
     async with receive_form(request, rules, jobs.folders) as form:
         options = options_from_form(form.options, request.query_params)
+        check_store(options, request)
         wish = await _wish(form, options, backend, request, key)
         job = await jobs.take_in(wish, form.folder)
     return json_response(view(job), 202, {"Location": f"/v1/jobs/{job.id}"})
@@ -165,13 +167,24 @@ async def get_job(request: Request, identifier: str) -> Response:
     "/v1/jobs/{identifier}",
     status_code=204,
     response_class=Response,
-    responses=problem_responses(*_SEEN_PROBLEMS),
+    responses={
+        204: {
+            "description": "It is gone.",
+            "headers": {
+                "Deletion-Receipt": {
+                    "description": "That one job was removed, and the number of the audit row that says so.",
+                    "schema": {"type": "string", "examples": ["removed=1; audit=17"]},
+                }
+            },
+        },
+        **problem_responses(*_SEEN_PROBLEMS),
+    },
 )
 async def delete_job(request: Request, identifier: str) -> Response:
     """Call a job off, and remove its media and its result; one that is over is forgotten."""
     job = await _found(request, identifier)
-    await backend_of(request).jobs.delete(job)
-    return Response(status_code=204)
+    audit = await backend_of(request).jobs.delete(job)
+    return Response(status_code=204, headers={"Deletion-Receipt": f"removed=1; audit={audit}"})
 
 
 @router.get(

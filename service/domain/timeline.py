@@ -49,10 +49,11 @@ def timeline(
         step_seconds *= 2
     edges = [i * step_seconds for i in range(math.ceil(seconds / step_seconds - 1e-9))] + [seconds]
     near = {name: _near(said, step_seconds, len(edges) - 1) for name, said in moments.items()}
-    return tuple(
-        _point(start, end, {name: steps[place] for name, steps in near.items()}, reliability, rule)
-        for place, (start, end) in enumerate(itertools.pairwise(edges))
-    )
+    points = []
+    for place, (start, end) in enumerate(itertools.pairwise(edges)):
+        here: dict[Modality, Sequence[Moment]] = {name: steps[place] for name, steps in near.items()}
+        points.append(_point(start, end, here, reliability, rule))
+    return tuple(points)
 
 
 def _near(moments: Sequence[Moment], step_seconds: float, steps: int) -> list[list[Moment]]:

@@ -105,13 +105,17 @@ class Jobs:
         """The jobs of an owner, newest first."""
         return await self.store.of_owner(owner, before, limit) if self._database.exists else []
 
-    async def delete(self, job: Job) -> None:
-        """Call a job off if it is not over, else forget it; its media and result are removed either way."""
+    async def delete(self, job: Job) -> int:
+        """Call a job off if it is not over, else forget it; its media and result are removed either way.
+
+        The number of the audit row that says so.
+        """
         if await self.store.cancel(job.id, 3600 * self._settings.job_hours):
             metrics.job_ended(job.kind, "cancelled", time.time() - (job.started or job.created))
         else:
             await self.store.forget([job.id])
         await asyncio.to_thread(self.folders.remove, job.id)
+        return await self.store.note_removal(job.id, job.owner)
 
     async def forget_owner(self, owner: str) -> int:
         """Delete all jobs of an owner; how many that were."""

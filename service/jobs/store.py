@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import Database
 from service.database.errors import told_as_gone
+from service.history.tables import AuditRow
 from service.jobs.progress import Progress
 from service.jobs.tables import JobEventRow, JobRow, JobWorkerRow
 
@@ -27,6 +28,7 @@ ENDED = frozenset({"done", "failed", "cancelled"})
 _jobs: Any = JobRow.__table__
 _events: Any = JobEventRow.__table__
 _workers: Any = JobWorkerRow.__table__
+_audit: Any = AuditRow.__table__
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,13 @@ class JobStore:
             if _hit(cancelled):
                 await _tell(connection, job, "cancelled", {})
             return _hit(cancelled)
+
+    async def note_removal(self, job: str, owner: str) -> int:
+        """Write down that a job was removed by its owner; the number of the audit row."""
+        values = {"at": time.time_ns() // 1_000_000, "actor": owner, "action": "job.delete", "subject": job}
+        async with self._connection() as connection:
+            noted = await connection.execute(insert(_audit).values(**values, affected=1).returning(_audit.c.id))
+            return noted.scalar_one()
 
     async def forget(self, jobs: Sequence[str]) -> None:
         """Remove jobs and all that happened to them."""

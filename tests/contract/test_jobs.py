@@ -198,7 +198,8 @@ def test_a_running_job_that_is_deleted_stops_at_once_and_leaves_nothing(house):
     job = send(house.http, file=("a.txt", b"This is what people said about it all day long\n" * 60_000)).json()["id"]
     until(lambda: house.http.get(f"/v1/jobs/{job}").json()["progress"]["done"] > 0)
     problem(house.http.get(f"/v1/jobs/{job}/result"), "not_finished")
-    assert house.http.delete(f"/v1/jobs/{job}").status_code == 204
+    gone = house.http.delete(f"/v1/jobs/{job}")
+    assert gone.status_code == 204 and gone.headers["deletion-receipt"].startswith("removed=1; audit=")
     assert house.http.get(f"/v1/jobs/{job}").json()["state"] == "cancelled"
     assert events(house.http, job)[-1][1] == "cancelled"
     small = send(house.http, file=("a.txt", b"I love it\n")).json()["id"]
