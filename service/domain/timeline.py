@@ -51,7 +51,7 @@ def timeline(
     near = {name: _near(said, step_seconds, len(edges) - 1) for name, said in moments.items()}
     points = []
     for place, (start, end) in enumerate(itertools.pairwise(edges)):
-        here: dict[Modality, Sequence[Moment]] = {name: steps[place] for name, steps in near.items()}
+        here = {name: near[name][place] for name in MODALITIES if name in near}
         points.append(_point(start, end, here, reliability, rule))
     return tuple(points)
 

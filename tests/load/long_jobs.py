@@ -90,7 +90,7 @@ def make_video(path: Path, seconds: int) -> None:
     ):
         streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
         packets = [packet for packet in source.demux() if packet.dts is not None]
-        length = max(float((packet.pts + (packet.duration or 0)) * packet.time_base) for packet in packets)
+        length = max(float((packet.pts + (packet.duration or 0)) * packet.time_base) for packet in packets) + 0.5
         for turn in range(int(seconds / length) + 1):
             source.seek(0)
             for packet in source.demux():
