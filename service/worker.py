@@ -114,8 +114,10 @@ async def _again(seconds: float, chore: Callable[[], Awaitable[Any]]) -> None:
     while True:
         try:
             await chore()
-        except (DatabaseError, QueueGone) as error:
+        except (DatabaseError, QueueGone, OSError) as error:
             log.warning("%s", error)
+        except Exception as error:  # a worker that no longer says that it lives would lose its job
+            log.error("unforeseen error in a chore", exc_info=error)
         await asyncio.sleep(seconds)
 
 

@@ -48,10 +48,13 @@ def timeline(
     while seconds / step_seconds > LONGEST:
         step_seconds *= 2
     edges = [i * step_seconds for i in range(math.ceil(seconds / step_seconds - 1e-9))] + [seconds]
-    near = {name: _near(said, step_seconds, len(edges) - 1) for name, said in moments.items()}
+    steps = len(edges) - 1
+    near: dict[Modality, list[list[Moment]]] = {
+        name: _near(said, step_seconds, steps) for name, said in moments.items()
+    }
     points = []
     for place, (start, end) in enumerate(itertools.pairwise(edges)):
-        here = {name: near[name][place] for name in MODALITIES if name in near}
+        here: dict[Modality, Sequence[Moment]] = {name: said[place] for name, said in near.items()}
         points.append(_point(start, end, here, reliability, rule))
     return tuple(points)
 

@@ -86,7 +86,7 @@ def make_video(path: Path, seconds: int) -> None:
     """The packets of a sample again and again: nothing is encoded."""
     with (
         av.open(str(samples_folder() / "video" / "portrait_with_speech.mp4")) as source,
-        av.open(str(path), "w") as out,
+        av.open(str(path), "w", format="mp4") as out,
     ):
         streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
         packets = [packet for packet in source.demux() if packet.dts is not None]
