@@ -182,13 +182,11 @@ class JobStore:
                 await _tell(connection, job, state, data)
             return _hit(ended)
 
-    async def give_back(self, job: str, worker: str, *, counts: bool = False) -> bool:
-        """Stop working on a job that is not done; another takes it on. `counts`: it was the job that stopped us."""
-        values: dict[str, Any] = {"state": "queued", "worker": None, "lease_until": 0.0, "queued": time.time()}
-        if not counts:
-            values["attempts"] = _jobs.c.attempts - 1
+    async def give_back(self, job: str, worker: str) -> bool:
+        """Stop working on a job that is not done, through no fault of its own; another takes it on."""
+        values = {"state": "queued", "worker": None, "lease_until": 0.0, "queued": time.time()}
         async with self._connection() as connection:
-            return _hit(await connection.execute(_held(job, worker).values(**values)))
+            return _hit(await connection.execute(_held(job, worker).values(**values, attempts=_jobs.c.attempts - 1)))
 
     async def cancel(self, job: str, keep_seconds: float) -> bool:
         """Call a job off that is not over; whoever works on it notices when it next says that it lives."""

@@ -34,13 +34,11 @@ from service.settings import Settings
 LOOK_SECONDS = 0.5
 """So often a worker looks whether its job is still wanted, and says how far it is."""
 MAX_ATTEMPTS = 5
-"""So often a job may be begun without a part of it getting done, before it is given up."""
+"""So often a job may end its worker without a part of it getting done, before it is given up."""
 RowProblem = Callable[[Exception, Job], Mapping[str, Any]]
 
 _TRANSIENT = (NoSpace, DatabaseError, DecodersBusy, ModelUnavailable, Overloaded)
-"""What may be over in a while, and says nothing about the job."""
-_NOT_COUNTED = (NoSpace, DatabaseError)
-"""Of these, what can last for hours."""
+"""What may be over in a while, and says nothing about the job: it is tried again for as long as results are kept."""
 
 log = logging.getLogger(__name__)
 
@@ -96,18 +94,18 @@ class Workshop:
         """Work, and let go however it ends."""
         try:
             if job.attempts > MAX_ATTEMPTS:
-                raise JobLost(f"The job ended its worker, or found it unable, {MAX_ATTEMPTS} times; send it again.")
+                raise JobLost(f"The job ended its worker {MAX_ATTEMPTS} times; send it again.")
             progress = await self._watched(job)
         except Taken:
             await self._clear_up(job)
         except asyncio.CancelledError:
-            await self._give_back(job, counts=False, at_once=True)
+            await self._give_back(job, at_once=True)
         except _TRANSIENT as error:
             log.warning("job put back", extra={"fields": {"job": job.id, "why": str(error)}})
-            if job.attempts >= MAX_ATTEMPTS and not isinstance(error, _NOT_COUNTED):
+            if time.time() - job.created > 3600 * self._settings.job_hours:
                 await self._end(job, "failed", error)
             else:
-                await self._give_back(job, counts=not isinstance(error, _NOT_COUNTED), at_once=False)
+                await self._give_back(job, at_once=False)
         except Exception as error:  # whatever a job's input brings up, its owner must hear of it
             await self._end(job, "failed", error)
         else:
@@ -192,10 +190,10 @@ class Workshop:
         if found is None or found.state == "cancelled":
             await asyncio.to_thread(self._folders.remove, job.id)
 
-    async def _give_back(self, job: Job, *, counts: bool, at_once: bool) -> None:
+    async def _give_back(self, job: Job, *, at_once: bool) -> None:
         """Put it back. Unless it may go on `at_once`, whoever looks for stranded jobs finds it in some seconds."""
         try:
-            if await self._store.give_back(job.id, self.name, counts=counts) and at_once:
+            if await self._store.give_back(job.id, self.name) and at_once:
                 await asyncio.to_thread(self._queue.put, job.id)
         except (DatabaseError, QueueGone) as error:
             log.warning("a job could not be put back: %s", error, extra={"fields": {"job": job.id}})
