@@ -9,7 +9,7 @@ export BENTOML_DO_NOT_TRACK := True
 
 .DEFAULT_GOAL := help
 .PHONY: help run serve ui worker settings check format test test-torch bench build evaluate \
-        train-text train-speech train-face train-detector clean
+        train-text train-speech train-face train-detector faults soak clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -57,6 +57,9 @@ bad-input: $(VENV)/.test ## Send every case of the corpus of bad input to a real
 
 made-up: $(VENV)/.test ## Ask the service 10,000 times what its OpenAPI document allows
 	$(BIN)/python -m tests.contract.made_up --write docs/benchmarks/schemathesis.md
+
+faults: $(VENV)/.test ## Kill, stop and fill things up under load, the slow ones included
+	FAULTS=long $(BIN)/python -m pytest tests/faults
 
 soak: $(VENV)/.test ## Half an hour of mixed traffic at 70 % of capacity, then five times too much
 	$(BIN)/python -m tests.load.soak --minutes 30 --write docs/benchmarks/soak.md

@@ -103,7 +103,7 @@ def _environment(folder: Path, port: int, settings: dict[str, object]) -> dict[s
 def _wait_until_ready(running: RunningService) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        if running.process.poll() is not None or '"level":"critical"' in running.log.read_text(errors="replace"):
+        if running.process.poll() is not None or " ended with code " in running.log.read_text(errors="replace"):
             break
         try:
             if httpx.get(f"{running.address}/readyz", timeout=5).status_code == httpx.codes.OK:

@@ -24,10 +24,12 @@ from pathlib import Path
 import psutil
 
 from service.lifeline import die_with_parent
+from service.settings import load_settings
 
 CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS = 120.0
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 15.0
+"""Past what the service's own settings give to its running requests."""
 REST_SECONDS = 1.0
 """So long after a worker ended, another is started."""
 
@@ -190,7 +192,8 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
         family = psutil.Process(child.pid).children(recursive=True)
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(GRACE_SECONDS)
+            settings = load_settings()
+            child.wait(settings.drain_delay_seconds + settings.graceful_seconds + GRACE_SECONDS)
         for left in (child, *family):
             with contextlib.suppress(psutil.NoSuchProcess):
                 left.kill()
