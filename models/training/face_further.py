@@ -7,6 +7,7 @@ added changes nothing at first (Chen et al. 2016, Net2Net): its last scale is ze
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,11 @@ from torch import nn
 from models.training.face_augment import Variation
 from models.training.face_data import Faces, coarse_faces, ferplus
 from models.training.face_network import FaceNetwork, ResidualBlock
-from models.training.face_trainer import Course, Recipe, as_grey, best_of
+from models.training.face_trainer import Course, Recipe, as_grey, best_of, merit, validate
+
+CPU = torch.device("cpu")
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""How far from the first run's weights to the second's a blend may lie."""
 
 
 @dataclass(frozen=True)
@@ -89,4 +94,28 @@ def trained_further(
     recipe = recipe_of(first, further)
     variation = Variation(cover=further.cover, jpeg=further.jpeg)
     course = Course(recipe, harder_faces(network, further, recipe, work), ferplus("val", work), cycles, variation)
-    return best_of(course, work / "further.pt", device, deepened(network, first, recipe))
+    before = deepened(network, first, recipe)
+    after = best_of(course, work / "further.pt", device, copy.deepcopy(before))
+    return best_blend(before, after, course, work / "blend.pt")
+
+
+def best_blend(before: FaceNetwork, after: FaceNetwork, course: Course, kept: Path) -> FaceNetwork:
+    """The weights between both runs' (Wortsman et al. 2022) with the most merit, chosen once and kept in a file."""
+    if not kept.exists():
+        blends = {share: blend(before, after, share) for share in SHARES}
+        scores = {share: validate(each, course.validation, course.recipe, CPU) for share, each in blends.items()}
+        print("\n".join(f"{share:.2f} of the way: {each}" for share, each in scores.items()), flush=True)
+        share = max(SHARES, key=lambda each: merit(scores[each]))
+        torch.save({"share": share, "weights": blends[share].state_dict()}, kept)
+    best = course.recipe.network()
+    best.load_state_dict(torch.load(kept, weights_only=True)["weights"])
+    return best.eval()
+
+
+def blend(before: FaceNetwork, after: FaceNetwork, share: float) -> FaceNetwork:
+    """Weights and statistics a `share` of the way from `before` to `after`."""
+    mixed, goal = copy.deepcopy(before).cpu(), after.state_dict()
+    for name, value in mixed.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(goal[name].to(value.device), share)
+    return mixed.eval()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import cv2
 import numpy as np
@@ -40,6 +40,9 @@ LOW_QUALITY = 0.4
 
 CLARITY_FROM, CLARITY_TO = 0.2, 0.8
 """Clarity, as the face model tells it, at which nothing is left of a face's quality, and everything."""
+
+BLOCK = 8
+"""Side of JPEG's blocks in pixels."""
 
 CROP_SIZE = 64
 """Side of an aligned face in pixels, unless the model that reads it says otherwise."""
@@ -78,13 +81,14 @@ class QualityParts:
     sharpness: float
     pose: float
     light: float
+    compression: float
     score: float
     clarity: float = 1.0
 
     @property
     def product(self) -> float:
         """One bad part makes a bad face."""
-        return self.size * self.sharpness * self.pose * self.light * self.score * self.clarity
+        return math.prod(astuple(self))
 
 
 def letterbox(picture: Picture, side: int, *, square: bool = False) -> View:
@@ -214,24 +218,55 @@ def quality(picture: Picture, detection: Detection, clarity: float = 1.0) -> flo
 
 
 def quality_parts(picture: Picture, detection: Detection, clarity: float = 1.0) -> QualityParts:
-    """Size, sharpness, pose, light, score and clarity of a face, each in [0, 1].
+    """Size, sharpness, pose, light, compression, score and clarity of a face, each in [0, 1].
 
     `size` rises with the box's shorter side, from 0 at 8 to 1 at 48 pixels. `sharpness` rises with the variance of the
     Laplacian of the aligned grey crop (Pech-Pacheco et al. 2000). `pose` falls as the nose leaves the middle between
     the eyes, from 1 in front to 0 in full profile. `light` falls as the crop's mean nears black or white, and with its
-    contrast. `clarity` rises with how much of a face the face model says that the crop shows: it falls with masks,
-    hands, heavy compression, blur and noise, and is 1 for a model that can't tell.
+    contrast. `compression` falls as `blockiness` rises, from 1 at 2.4 (99 in 100 validation faces lie below that
+    as JPEG of quality 30) to 0 at 4 (half of them lie above that from quality 6), and the less the larger the face is
+    against blocks of 8 pixels. `clarity` rises with how much of a face the face model says that the crop shows: it
+    falls with masks, hands and blur, and is 1 for a model that can't tell.
     """
     grey = cv2.cvtColor(align(picture, detection.landmarks, CROP_SIZE), cv2.COLOR_RGB2GRAY)
     mean, contrast = float(grey.mean()), float(grey.std())
+    blocks = blockiness(_inside(picture, detection.box))
     return QualityParts(
         size=_ramp(float(min(detection.box[2:])), 8, 48),
         sharpness=_ramp(float(cv2.Laplacian(grey, cv2.CV_32F).var()), 0, 150),
         pose=_ramp(-asymmetry(detection.landmarks), -1.2, -0.2),
         light=min(_ramp(mean, 5, 45), _ramp(-mean, -250, -215)) * _ramp(contrast, 4, 20),
+        compression=max(_ramp(-blocks, -4.0, -2.4), _ramp(min(detection.box[2:]), 64, 192)),
         score=min(max(detection.score, 0.0), 1.0),
         clarity=_ramp(clarity, CLARITY_FROM, CLARITY_TO),
     )
+
+
+def blockiness(grey: NDArray[np.uint8]) -> float:
+    """How much stronger steps are at the edges of JPEG's blocks of 8 pixels than between others (Wang et al. 2002).
+
+    About 1.2 in a grey picture (h, w) that is hardly compressed, 2 at quality 20 and 5 at quality 5. Where the blocks
+    begin is unknown, so that the strongest of 8 places counts. 1 in pictures below 24 pixels, which tell too little.
+    """
+    if min(grey.shape) < 3 * BLOCK:
+        return 1.0
+    ratios = []
+    for turned in (grey, grey.T):
+        steps = np.abs(np.diff(turned.astype(np.float32), axis=1)).mean(axis=0)
+        places = steps[: len(steps) // BLOCK * BLOCK].reshape(-1, BLOCK).mean(axis=0)
+        ratios.append(places.max() / max((places.sum() - places.max()) / (BLOCK - 1), 0.5))
+    return float(np.mean(ratios))
+
+
+def _inside(picture: Picture, box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
+    """What of a box lies inside the picture, in grey; at least one pixel."""
+    height, width = picture.shape[:2]
+    left, top = (int(min(max(start, 0), limit - 1)) for start, limit in zip(box, (width, height), strict=False))
+    right, bottom = (
+        int(min(max(start + length, low + 1), limit))
+        for start, length, low, limit in zip(box[:2], box[2:], (left, top), (width, height), strict=True)
+    )
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture[top:bottom, left:right]), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def asymmetry(landmarks: Points) -> float:

@@ -17,6 +17,7 @@ from service.features.face import (
     View,
     align,
     asymmetry,
+    blockiness,
     box_iou,
     cells,
     decode,
@@ -229,6 +230,20 @@ def test_quality_falls_towards_black_and_towards_white():
 def test_quality_falls_with_the_detectors_score():
     values = [quality(noise(320, 320), replace(GOOD, score=score)) for score in (1.0, 0.8, 0.5, 0.0)]
     assert values == sorted(values, reverse=True) and values[-1] == 0
+
+
+def test_quality_falls_with_heavy_compression_and_less_so_for_a_large_face():
+    picture = cv2.resize(noise(24, 24), (320, 320), interpolation=cv2.INTER_CUBIC)
+    coded = [
+        cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        for quality in (90, 40, 10, 3)
+    ]
+    values = [blockiness(cv2.cvtColor(each, cv2.COLOR_BGR2GRAY)) for each in coded]
+    assert values == sorted(values) and values[0] < 1.3 and values[-1] > 4
+    small, large = face(101, 103, 50, 50), face(20, 20, 250, 250)
+    assert quality_parts(coded[0], small).compression == 1
+    assert quality_parts(coded[-1], small).compression == 0
+    assert quality_parts(coded[-1], large).compression == 1
 
 
 def test_quality_falls_with_what_hides_a_face_and_only_from_where_it_tells():

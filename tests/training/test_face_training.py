@@ -15,7 +15,7 @@ pytest.importorskip("onnx", reason="the extra `train` is not installed")
 
 from models.training import face, face_trainer  # noqa: E402
 from models.training.face_clarity import clarity_loss  # noqa: E402
-from models.training.face_further import deepened  # noqa: E402
+from models.training.face_further import blend, deepened  # noqa: E402
 from models.training.face_network import ClarityNetwork, FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
 from models.training.face_scores import macro_f1  # noqa: E402
 
@@ -65,6 +65,16 @@ def test_a_network_made_deeper_answers_as_before():
     grey = torch.rand(3, 1, 48, 48) * 255
     with torch.inference_mode():
         torch.testing.assert_close(deepened(network, first, recipe).eval()(grey), network(grey))
+
+
+def test_a_blend_lies_between_the_runs_that_it_is_made_of():
+    torch.manual_seed(7)
+    before, after = TINY.network(), TINY.network()
+    for share, expected in ((0.0, before), (1.0, after)):
+        for name, value in blend(before, after, share).state_dict().items():
+            torch.testing.assert_close(value, expected.state_dict()[name])
+    middle = blend(before, after, 0.5).stem[0].weight
+    torch.testing.assert_close(middle, (before.stem[0].weight + after.stem[0].weight) / 2)
 
 
 def test_what_is_no_face_teaches_nothing_about_how_clear_a_face_is():
