@@ -17,7 +17,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,8 @@ AT_ONCE_SECONDS = 0.5
 """A refusal within this is at once, on a machine whose cores also send the load."""
 SAMPLE_SECONDS = 2.0
 CONNECTIONS = {"text": 256, "picture": 16, "voice": 16, "video": 16}
-OVER_CONNECTIONS = 2_000
+OVER_CONNECTIONS = 600
+"""More than are worked on at once, and few enough that one client can keep them all busy."""
 
 
 @dataclass(frozen=True)
@@ -81,26 +82,28 @@ class Run:
     over_seconds: float = 0.0
 
 
-async def soak(service: RunningService, steady_seconds: float, over_seconds: float) -> Run:
+async def soak(
+    service: RunningService, steady_seconds: float, over_seconds: float, mix: Mapping[str, float] = MIX
+) -> Run:
     """Measure, keep it up, overload, and look how soon it is well again."""
     where = _place(service)
-    run = Run(rates=await capacity(where, min(5.0, steady_seconds / 4)), over_seconds=over_seconds)
+    run = Run(rates=await capacity(where, min(5.0, steady_seconds / 4), mix), over_seconds=over_seconds)
     watching = asyncio.create_task(watch(service, run.samples))
-    loads = [load(where, requests(kind), CONNECTIONS[kind], steady_seconds, run.rates[kind]) for kind in MIX]
+    loads = [load(where, requests(kind), CONNECTIONS[kind], steady_seconds, run.rates[kind]) for kind in mix]
     started = time.perf_counter()
-    run.steady = dict(zip(MIX, await asyncio.gather(*loads), strict=True))
+    run.steady = dict(zip(mix, await asyncio.gather(*loads), strict=True))
     run.steady_seconds = time.perf_counter() - started
     watching.cancel()
-    overload = run.rates["text"] / UTILISATION / MIX["text"] * OVERLOAD
+    overload = run.rates["text"] / UTILISATION / mix["text"] * OVERLOAD
     run.over = await load(where, text_requests, OVER_CONNECTIONS, over_seconds, overload)
     run.after = await load(where, text_requests, CONNECTIONS["text"], 2 * RECOVERY_SECONDS, run.rates["text"])
     return run
 
 
-async def capacity(where: tuple[str, int], seconds: float) -> dict[str, float]:
-    """Requests a second of each kind that together make up `UTILISATION` of the machine, by `MIX`."""
+async def capacity(where: tuple[str, int], seconds: float, mix: Mapping[str, float]) -> dict[str, float]:
+    """Requests a second of each kind that together make up `UTILISATION` of the machine, by the mix."""
     rates = {}
-    for kind, share in MIX.items():
+    for kind, share in mix.items():
         connections = 64 if kind == "text" else 4
         await load(where, requests(kind), connections, 1.0)
         found = await load(where, requests(kind), connections, seconds)
