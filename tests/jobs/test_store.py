@@ -110,3 +110,15 @@ async def test_what_was_kept_long_enough_is_found_and_forgotten(store: JobStore)
     assert await store.expired(time.time()) == [one.id]
     await store.forget([one.id])
     assert await store.find(one.id) is None and await store.events(one.id, 0) == []
+
+
+async def test_a_caller_that_is_cancelled_at_any_moment_leaves_no_lock_behind(store: JobStore):
+    one = job()
+    await store.add(one)
+    await store.claim(one.id, "worker", 10)
+    for turn in range(60):
+        task = asyncio.ensure_future(store.renew(one.id, "worker", 10, Progress(turn)))
+        await asyncio.sleep(turn * 0.0002)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert await store.renew(one.id, "worker", 10, Progress(99))
