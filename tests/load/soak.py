@@ -96,7 +96,9 @@ async def soak(
     watching.cancel()
     overload = run.rates["text"] / UTILISATION / mix["text"] * OVERLOAD
     run.over = await load(where, text_requests, OVER_CONNECTIONS, over_seconds, overload)
-    run.after = await load(where, text_requests, CONNECTIONS["text"], 2 * RECOVERY_SECONDS, run.rates["text"])
+    run.after = await load(
+        where, text_requests, CONNECTIONS["text"], min(2 * RECOVERY_SECONDS, over_seconds), run.rates["text"]
+    )
     return run
 
 
