@@ -42,7 +42,9 @@ LIMITS = (
     "Turned, covered, blurred or very small faces (under about 24 pixels) are read much less well.",
     "An expression is not a feeling: the model says how a face looks to people, not what a person feels.",
     "reliability is the accuracy of the derived three-way sentiment on FER+ validation rows other than surprise.",
-    "For research: no licence is stated for the FER2013 pictures.",
+    "For research: no licence is stated for the FER2013 and muxspace pictures.",
+    "What is no face was learnt from animals and things of GCompris and Tux Paint: others may pass for faces.",
+    "A hand on the forehead or the cheek is mostly not noticed; one over the mouth or a mask is.",
 )
 
 
@@ -69,7 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/train-face"), help="caches and checkpoints")
     parser.add_argument("--cycles", type=int, nargs="+", default=[10, 18, 10, 10, 12], help="epochs of each cycle")
-    parser.add_argument("--further", type=int, nargs="+", default=[22], help="epochs of each cycle of the second run")
+    parser.add_argument("--further", type=int, nargs="+", default=[18], help="epochs of each cycle of the second run")
     parser.add_argument(
         "--animals", type=Path, default=Path("build/animals"), help="pictures: see models.training.detector_animals"
     )
@@ -110,7 +112,7 @@ def evaluation(recipe: Recipe, work: Path, clarity: dict[str, Any]) -> dict[str,
         "task": "face-emotion",
         "modality": "face",
         "labels": list(EMOTIONS),
-        "licence": "Research use: labels FER+ (MIT); FER2013 pictures, licence not stated",
+        "licence": "Research use: labels FER+ (MIT); FER2013 and muxspace pictures, licence not stated",
         "commercial_use": False,
         "temperature": round(temperature, 4),
         "reliability": round(val_scores["sentiment_accuracy"], 4),

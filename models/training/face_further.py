@@ -100,15 +100,17 @@ def trained_further(
 
 
 def best_blend(before: FaceNetwork, after: FaceNetwork, course: Course, kept: Path) -> FaceNetwork:
-    """The weights between both runs' (Wortsman et al. 2022) with the most merit, chosen once and kept in a file."""
-    if not kept.exists():
+    """The weights between both runs' (Wortsman et al. 2022) with the most merit, chosen once for so many epochs and kept."""
+    state = torch.load(kept, weights_only=True) if kept.exists() else {}
+    if state.get("epochs") != sum(course.cycles):
         blends = {share: blend(before, after, share) for share in SHARES}
         scores = {share: validate(each, course.validation, course.recipe, CPU) for share, each in blends.items()}
         print("\n".join(f"{share:.2f} of the way: {each}" for share, each in scores.items()), flush=True)
         share = max(SHARES, key=lambda each: merit(scores[each]))
-        torch.save({"share": share, "weights": blends[share].state_dict()}, kept)
+        state = {"epochs": sum(course.cycles), "share": share, "weights": blends[share].state_dict()}
+        torch.save(state, kept)
     best = course.recipe.network()
-    best.load_state_dict(torch.load(kept, weights_only=True)["weights"])
+    best.load_state_dict(state["weights"])
     return best.eval()
 
 

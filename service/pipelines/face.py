@@ -19,6 +19,9 @@ from service.media.stream import Frames
 from service.pipelines.found import Found
 from service.runners import Models
 
+POOR_SHARE = 0.1
+"""Views that can only be judged badly are worth a warning when they are more than this share of all."""
+
 FORGET_SECONDS = 2.0
 """A face that is unseen for longer is a new one when it comes back."""
 
@@ -159,7 +162,7 @@ def _doubts(sightings: Sequence[Sighting], min_quality: float) -> Iterator[Notic
     why = "too small, dark, blurred, compressed, covered or turned"
     if bad:
         yield Notice("low_quality", f"{bad} of {len(sightings)} views of a face are {why} to be judged.")
-    elif poor > 0:
+    elif poor > POOR_SHARE * len(sightings):
         yield Notice("low_quality", f"{poor} of {len(sightings)} views of a face are {why} to be judged well.")
 
 
