@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_, up
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.database import Database
+from service.database.whole import whole
 from service.domain.analysis import Analysis
 from service.domain.labels import Label, Modality
 from service.history.tables import AuditRow, HistoryRow
@@ -96,12 +97,14 @@ class History:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @whole
     async def save(self, analyses: Sequence[Analysis], owner: str) -> None:
         """Keep analyses: all of them, or none."""
         rows = [_row(analysis, owner) for analysis in analyses]
         async with self._database.transaction() as session:
             await session.execute(insert(_history), rows)
 
+    @whole
     async def find(self, identifier: str, owner: str) -> str | None:
         """The JSON of one analysis."""
         if not self._database.exists:
@@ -140,12 +143,14 @@ class History:
         which = _history.c.created < round(1000 * older_than)
         return (await self._remove(which, Deed(RETENTION, "history.expire", "all"), RETENTION)).affected
 
+    @whole
     async def sweep_audit(self, older_than: float) -> None:
         """Remove the audit rows of before a Unix time in seconds."""
         if self._database.exists:
             async with self._database.transaction() as session:
                 await session.execute(delete(_audit).where(_audit.c.at < round(1000 * older_than)))
 
+    @whole
     async def _batch(self, owner: str, wanted: Wanted, after: Place | None, size: int) -> list[Stored]:
         query = _selected(owner, wanted)
         if after is not None:
@@ -155,6 +160,7 @@ class History:
             rows = (await session.execute(query)).all()
         return [Stored(Place(row.created, row.id), row.analysis) for row in rows]
 
+    @whole
     async def _remove(self, which: ColumnElement[bool], deed: Deed, known_as: str) -> Removal:
         """Remove rows in portions, so that others get their turn to write; the audit row goes with the first."""
         done = Removal()

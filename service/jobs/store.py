@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import wraps
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from sqlalchemy import CursorResult, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from typing_extensions import ParamSpec
 
 from service.database import Database
 from service.database.errors import told_as_gone
+from service.database.whole import whole
 from service.history.tables import AuditRow
 from service.jobs.progress import Progress
 from service.jobs.tables import JobEventRow, JobRow, JobWorkerRow
@@ -28,10 +26,6 @@ JobKind = Literal["text", "audio", "image", "video", "multimodal", "texts"]
 ENDED = frozenset({"done", "failed", "cancelled"})
 """States that no job leaves."""
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_running: set[asyncio.Future[Any]] = set()
 _jobs: Any = JobRow.__table__
 _events: Any = JobEventRow.__table__
 _workers: Any = JobWorkerRow.__table__
@@ -84,22 +78,6 @@ class Counts:
     """Since when the job that waits longest has been in the queue."""
 
 
-def _whole(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Let a statement end that its caller no longer waits for.
-
-    Cancelled within a transaction, aiosqlite may leave the connection behind, and with it the lock of the file.
-    """
-
-    @wraps(method)
-    async def run(*given: P.args, **named: P.kwargs) -> T:
-        task = asyncio.ensure_future(method(*given, **named))
-        _running.add(task)
-        task.add_done_callback(_running.discard)
-        return await asyncio.shield(task)
-
-    return run
-
-
 class JobStore:
     """The jobs of one database. Every method raises `DatabaseError` where it does not answer."""
 
@@ -114,7 +92,7 @@ class JobStore:
             async with self._database.engine.begin() as connection:
                 yield connection
 
-    @_whole
+    @whole
     async def add(self, job: Job) -> bool:
         """Take a job in; False if its owner has used its idempotency key before."""
         try:
@@ -126,24 +104,24 @@ class JobStore:
             return False
         return True
 
-    @_whole
+    @whole
     async def find(self, job: str, owner: str | None = None) -> Job | None:
         """The job of this identifier, if it is the owner's."""
         query = select(_jobs).where(_jobs.c.id == job)
         return await self._one(query if owner is None else query.where(_jobs.c.owner == owner))
 
-    @_whole
+    @whole
     async def find_by_key(self, owner: str, key: str) -> Job | None:
         """The job that stands behind an idempotency key of an owner."""
         return await self._one(select(_jobs).where(_jobs.c.owner == owner, _jobs.c.idempotency_key == key))
 
-    @_whole
+    @whole
     async def of_owner(self, owner: str, before: str | None, limit: int) -> list[Job]:
         """The newest jobs of an owner that are older than the job `before`."""
         query = select(_jobs).where(_jobs.c.owner == owner).order_by(_jobs.c.id.desc()).limit(limit)
         return await self._all(query if before is None else query.where(_jobs.c.id < before))
 
-    @_whole
+    @whole
     async def claim(self, job: str, worker: str, lease_seconds: float) -> Job | None:
         """Take a job on, if it waits or whoever worked on it is gone. At most one worker gets it."""
         now = time.time()
@@ -166,7 +144,7 @@ class JobStore:
             await _tell(connection, job, "progress", _progress("running", Progress(row["done"], row["total"])))
         return Job(**row)
 
-    @_whole
+    @whole
     async def renew(self, job: str, worker: str, lease_seconds: float, progress: Progress) -> bool:
         """Go on holding a job, and say how far it is; False if it was cancelled or is another's by now."""
         async with self._connection() as connection:
@@ -179,7 +157,7 @@ class JobStore:
                 await _tell_progress(connection, job, progress)
             return _hit(held)
 
-    @_whole
+    @whole
     async def end_part(self, job: str, worker: str, progress: Progress, partial: Mapping[str, Any]) -> bool:
         """A part is safe on disk: count it and tell of it; False as in `renew`."""
         async with self._connection() as connection:
@@ -190,7 +168,7 @@ class JobStore:
                 await _tell(connection, job, "partial", partial)
             return _hit(held)
 
-    @_whole
+    @whole
     async def end(
         self,
         job: str,
@@ -213,14 +191,14 @@ class JobStore:
                 await _tell(connection, job, state, data)
             return _hit(ended)
 
-    @_whole
+    @whole
     async def give_back(self, job: str, worker: str) -> bool:
         """Stop working on a job that is not done, through no fault of its own; another takes it on."""
         values = {"state": "queued", "worker": None, "lease_until": 0.0, "queued": time.time()}
         async with self._connection() as connection:
             return _hit(await connection.execute(_held(job, worker).values(**values, attempts=_jobs.c.attempts - 1)))
 
-    @_whole
+    @whole
     async def cancel(self, job: str, keep_seconds: float) -> bool:
         """Call a job off that is not over; whoever works on it notices when it next says that it lives."""
         now = time.time()
@@ -234,7 +212,7 @@ class JobStore:
                 await _tell(connection, job, "cancelled", {})
             return _hit(cancelled)
 
-    @_whole
+    @whole
     async def note_removal(self, job: str, owner: str) -> int:
         """Write down that a job was removed by its owner; the number of the audit row."""
         values = {"at": time.time_ns() // 1_000_000, "actor": owner, "action": "job.delete", "subject": job}
@@ -242,14 +220,14 @@ class JobStore:
             noted = await connection.execute(insert(_audit).values(**values, affected=1).returning(_audit.c.id))
             return noted.scalar_one()
 
-    @_whole
+    @whole
     async def forget(self, jobs: Sequence[str]) -> None:
         """Remove jobs and all that happened to them."""
         async with self._connection() as connection:
             await connection.execute(delete(_events).where(_events.c.job.in_(jobs)))
             await connection.execute(delete(_jobs).where(_jobs.c.id.in_(jobs)))
 
-    @_whole
+    @whole
     async def events(self, job: str, after: int, limit: int = 100) -> list[Event]:
         """What happened to a job after the event of this number."""
         query = (
@@ -261,7 +239,7 @@ class JobStore:
         async with self._connection() as connection:
             return [Event(*row) for row in await connection.execute(query)]
 
-    @_whole
+    @whole
     async def counts(self, alive_seconds: float) -> Counts:
         """How many jobs wait and run, and how many workers said that they live within `alive_seconds`."""
         states = select(_jobs.c.state, func.count(), func.min(_jobs.c.queued)).where(
@@ -274,12 +252,12 @@ class JobStore:
         waiting = found.get("queued", ("queued", 0, None))
         return Counts(waiting[1], found.get("running", ("", 0))[1], workers, waiting[2])
 
-    @_whole
+    @whole
     async def unfinished(self) -> list[Job]:
         """All jobs that wait or run, oldest first."""
         return await self._all(select(_jobs).where(_jobs.c.state.in_(("queued", "running"))).order_by(_jobs.c.id))
 
-    @_whole
+    @whole
     async def requeue(self, job: Job) -> None:
         """Let a job wait again, from now on, unless it has gone on since it was read."""
         as_read = (_jobs.c.id == job.id, _jobs.c.state == job.state, _jobs.c.lease_until == job.lease_until)
@@ -288,21 +266,21 @@ class JobStore:
                 update(_jobs).where(*as_read).values(state="queued", queued=time.time(), worker=None, lease_until=0.0)
             )
 
-    @_whole
+    @whole
     async def expired(self, before: float) -> list[str]:
         """Jobs that were to be kept until a time before this one."""
         query = select(_jobs.c.id).where(_jobs.c.state.in_(ENDED), _jobs.c.expires < before)
         async with self._connection() as connection:
             return list((await connection.execute(query)).scalars())
 
-    @_whole
+    @whole
     async def known(self, jobs: Sequence[str]) -> dict[str, str]:
         """The state of each of these that exists."""
         query = select(_jobs.c.id, _jobs.c.state).where(_jobs.c.id.in_(jobs))
         async with self._connection() as connection:
             return {row[0]: row[1] for row in await connection.execute(query)}
 
-    @_whole
+    @whole
     async def alive(self, worker: str, forget_seconds: float) -> None:
         """A worker lives; those that have not said so for long are forgotten."""
         now = time.time()
@@ -312,7 +290,7 @@ class JobStore:
                 await connection.execute(insert(_workers).values(name=worker, seen=now))
             await connection.execute(delete(_workers).where(_workers.c.seen < now - forget_seconds))
 
-    @_whole
+    @whole
     async def gone(self, worker: str) -> None:
         """A worker ends."""
         async with self._connection() as connection:
