@@ -100,7 +100,7 @@ def trained_further(
 
 
 def best_blend(before: FaceNetwork, after: FaceNetwork, course: Course, kept: Path) -> FaceNetwork:
-    """The weights between both runs' (Wortsman et al. 2022) with the most merit, chosen once for so many epochs and kept."""
+    """The weights between both runs' (Wortsman et al. 2022) with the most merit, chosen once for so many epochs."""
     state = torch.load(kept, weights_only=True) if kept.exists() else {}
     if state.get("epochs") != sum(course.cycles):
         blends = {share: blend(before, after, share) for share in SHARES}
