@@ -71,8 +71,11 @@ class Settings(BaseSettings):
     queue_limit: int = Field(
         default=1024, ge=1, description="Items that may wait for a model before new ones get a 503."
     )
+    steady_text_requests: int = Field(
+        default=64, ge=1, description="Requests for texts that a gateway process works on at once; more get a 503."
+    )
     max_text_requests: int = Field(
-        default=256, ge=1, description="Requests for texts that a gateway process works on at once; more get a 503."
+        default=256, ge=1, description="The same in a rush, which may last a quarter of a second."
     )
     runner_timeout_seconds: float = Field(
         default=20.0, gt=0, description="A model that takes longer is unavailable (503)."

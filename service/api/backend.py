@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from service.api.admission import Admission
 from service.api.problems import ProblemError
 from service.database import Database
 from service.history.history import History
@@ -32,8 +33,6 @@ class Backend:
     """None until models and decoder have started, and after they were closed."""
     start_problem: str | None = None
     """Why they could not be started, in one sentence; it is tried again."""
-    open_texts: int = 0
-    """Requests for texts that are worked on now."""
     open_streams: int = 0
     """WebSockets of `/v1/stream` that are open now."""
     checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
@@ -42,6 +41,11 @@ class Backend:
     """Whether the process runs, drains or leaves. What goes on for long (streams, events) ends when `ending` is set."""
     started: float = field(default_factory=time.time)
     """Unix time in seconds."""
+
+    @cached_property
+    def texts(self) -> Admission:
+        """The places of requests for texts."""
+        return Admission(self.settings.steady_text_requests, self.settings.max_text_requests)
 
     @cached_property
     def database(self) -> Database:

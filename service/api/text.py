@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.backend import Backend, backend_of
+from service.api.backend import backend_of
 from service.api.history import check_store, keep
 from service.api.options import options_from_json
 from service.api.problems import FieldError, Problem, ProblemError, invalid, invalid_fields
@@ -26,6 +24,7 @@ from service.settings import Settings
 async def post_text(request: Request) -> Response:
     """What one text says, or each of several."""
     backend = backend_of(request)
+    backend.texts.check()
     body = _json_object(request, await request.body())
     text, texts = body.pop("text", None), body.pop("texts", None)
     if (text is None) == (texts is None):
@@ -33,7 +32,7 @@ async def post_text(request: Request) -> Response:
     options = options_from_json(body, request.query_params)
     check_store(options, request)
     tools = backend.require_tools()
-    with _place(backend):
+    with backend.texts:
         if texts is None:
             _check_text(text, "/text")
             check_length(text, backend.settings)
@@ -42,18 +41,6 @@ async def post_text(request: Request) -> Response:
             return json_response(answer)
         _check_texts(texts, backend.settings)
         return json_response({"results": await _results(texts, options, tools, request)})
-
-
-@contextmanager
-def _place(backend: Backend) -> Iterator[None]:
-    """One of the requests that are worked on at once: more would only make each other wait. Raises `overloaded`."""
-    if backend.open_texts >= backend.settings.max_text_requests:
-        raise ProblemError("overloaded", "Too many texts are being read already; try again in a moment.")
-    backend.open_texts += 1
-    try:
-        yield
-    finally:
-        backend.open_texts -= 1
 
 
 def check_length(text: str, settings: Settings) -> None:

@@ -89,9 +89,9 @@ async def test_get_is_not_a_method_of_a_question(client):
 
 
 async def test_more_requests_than_are_worked_on_at_once_are_told_to_come_again(app, client, settings):
-    app.state.backend.open_texts = settings.max_text_requests
+    app.state.backend.texts.open = settings.max_text_requests
     app.state.backend.tools = object()  # nobody gets as far as the models
     refused = await client.post("/v1/text", json={"text": "I love it"})
     assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
     assert refused.headers["retry-after"] == "1"
-    assert app.state.backend.open_texts == settings.max_text_requests
+    assert app.state.backend.texts.open == settings.max_text_requests

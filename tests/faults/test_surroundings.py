@@ -106,7 +106,7 @@ async def drip(port: int | None, *, headers: bool) -> bytes:
     try:
         head = b"POST /v1/text HTTP/1.1\r\nHost: x\r\n"
         writer.write(head if headers else head + b"Content-Length: 100000\r\n\r\n")
-        answer = asyncio.ensure_future(reader.read(8192))
+        answer = asyncio.ensure_future(reader.readuntil(b'"}'))  # where a Problem ends
         while not answer.done():
             writer.write(b"X")
             await asyncio.wait([answer], timeout=1)

@@ -11,7 +11,7 @@ from tests.serving import running_service
 
 @pytest.mark.server
 async def test_mixed_traffic_is_answered_and_after_too_much_of_it_all_is_well_again(tmp_path):
-    limits = {"max_text_requests": 16, "log_level": "warning", "transcript_model": "off"}
+    limits = {"steady_text_requests": 16, "max_text_requests": 16, "log_level": "warning", "transcript_model": "off"}
     with running_service(tmp_path, state_folder=tmp_path / "state", **limits) as service:
         run = await soak(service, steady_seconds=4, over_seconds=3, mix={"text": 0.8, "picture": 0.2})
     assert run.steady["picture"].errors == 0 and run.steady["text"].statuses[200] > 0
