@@ -81,6 +81,11 @@ def running_service(
         process.wait()
 
 
+def own_bytes(process: psutil.Process) -> int:
+    """Memory of a process, in which pages that several share count in parts (PSS), so that a sum is true."""
+    return process.memory_full_info().pss if sys.platform == "linux" else process.memory_info().rss
+
+
 def free_port() -> int:
     """A port of the loopback address that nobody listens on."""
     with socket.socket() as probe:

@@ -117,7 +117,10 @@ class SpeechDetector:
         self._activity = activity
         self._pending: Samples = np.zeros(0, np.float32)
         self._context: Samples = np.zeros(_CONTEXT_SAMPLES, np.float32)
-        self._state = (np.zeros(_STATE_SHAPE, np.float32), np.zeros(_STATE_SHAPE, np.float32))
+        self._state: tuple[NDArray[np.float32], NDArray[np.float32]] = (
+            np.zeros(_STATE_SHAPE, np.float32),
+            np.zeros(_STATE_SHAPE, np.float32),
+        )
         self._samples_seen = 0
         self._frame = 0
         self._first: int | None = None
@@ -185,7 +188,7 @@ class SpeechDetector:
         self._context = frames[-1, -_CONTEXT_SAMPLES:].copy()
         feed = {"input": np.concatenate([tails, frames], axis=1), "h": self._state[0], "c": self._state[1]}
         probabilities, *state = _silero().run(None, feed)
-        self._state = (state[0], state[1])
+        self._state = (np.asarray(state[0]), np.asarray(state[1]))
         return np.asarray(probabilities, np.float32).ravel()
 
     def _advance(self, probability: float) -> list[Segment]:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ import psutil
 from models.registry import default_model
 from service.runners.text import TextModel
 from tests.load.http_load import Result, json_request, load, upload_request
-from tests.serving import free_port
+from tests.serving import free_port, own_bytes
 
 CHECKOUT = Path(__file__).parents[2]
 SAMPLES = Path(os.environ.get("SENTIMENT_DATA") or CHECKOUT.parent / "shared" / "data") / "samples"
@@ -112,9 +113,12 @@ class Server:
         return row(what, connections, result)
 
     def memory(self) -> list[tuple[str, float]]:
-        """Resident megabytes of each process."""
+        """Megabytes of the processes of each name, shared pages in parts."""
         family = psutil.Process(self.process.pid).children(recursive=True)
-        return [(_name(process), process.memory_info().rss / 1e6) for process in family]
+        found: Counter[str] = Counter()
+        for process in family:
+            found[_name(process)] += own_bytes(process)
+        return [(name, amount / 1e6) for name, amount in found.items()]
 
 
 def row(what: str, connections: int, result: Result) -> Row:
@@ -184,7 +188,7 @@ def main() -> None:
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {cores} cores, Python {platform.python_version()}\n")
     print(table(lines))
     print(f"\nIn process, {cores} cores, batches of 64: {alone:,.0f} texts/s; through HTTP {best / alone:.2f} of that.")
-    print(f"Ready {start_seconds:.1f} s after start. Resident memory: {sum(size for _, size in memory):,.0f} MB:")
+    print(f"Ready {start_seconds:.1f} s after start. Memory: {sum(size for _, size in memory):,.0f} MB:")
     print("\n".join(f"- {name}: {size:,.0f} MB" for name, size in sorted(memory)))
 
 

@@ -26,7 +26,7 @@ import psutil
 
 from tests.load.bench import Requests, text_requests
 from tests.load.http_load import Result, load, upload_request
-from tests.serving import CHECKOUT, RunningService, running_service
+from tests.serving import CHECKOUT, RunningService, own_bytes, running_service
 
 EXAMPLES = CHECKOUT / "ui" / "examples"
 MEDIA = {
@@ -145,7 +145,7 @@ def _sample(service: RunningService) -> Sample:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             if "-I" in process.cmdline():  # decoders come and go with the files
                 continue
-            memory += process.memory_full_info().pss if sys.platform == "linux" else process.memory_info().rss
+            memory += own_bytes(process)
             descriptors += process.num_fds()
     return Sample(time.perf_counter(), memory, descriptors)
 

@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from tests.serving import CHECKOUT, RunningService, running_service
+from tests.serving import CHECKOUT, RunningService, own_bytes, running_service
 from ui.client.stream import AsyncStream, StreamResult, StreamSummary
 
 PICTURES_PER_SECOND = 2.0
@@ -174,7 +174,7 @@ def main(sessions: int, seconds: float) -> None:
             before, started = _spent(service), time.monotonic()
             measured = asyncio.run(measure(service.address, count, seconds))
             busy = 100 * (_spent(service) - before) / (time.monotonic() - started)
-            memory = sum(process.memory_info().rss for process in service.family())
+            memory = sum(own_bytes(process) for process in service.family())
             print(row(measured, seconds, busy, memory), flush=True)
             heard = statistics.fmean(one.heard_seconds for one in measured)
             print(f"heard {heard:.1f} s of {seconds:.1f} s on average", file=sys.stderr)
