@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -14,6 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from service.database.errors import told_as_gone
 from service.database.urls import async_url, file_of, file_url
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.database.migrate import Migrate
 
 FILE_NAME = "sentiment.db"
 BUSY_SECONDS = 5.0
@@ -29,8 +32,6 @@ PRAGMAS = (
     # What was removed is overwritten, not only marked as free.
     "PRAGMA secure_delete=ON",
 )
-
-Migrate = Literal["auto", "never"]
 
 
 class Database:

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from alembic import command
 from alembic.config import Config
@@ -17,8 +18,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database.database import Migrate
 from service.database.errors import SchemaOutdated
+
+Migrate = Literal["auto", "never"]
+"""Whether opening brings the tables up to date, or only looks whether they are."""
 
 ADVISORY_LOCK = 7_365_697_469
 """Any number that nobody else locks in the same PostgreSQL database."""
