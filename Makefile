@@ -8,8 +8,8 @@ export GRADIO_ANALYTICS_ENABLED := False
 export BENTOML_DO_NOT_TRACK := True
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve ui worker settings check format test test-torch bench build evaluate \
-        train-text train-speech train-face train-detector faults soak clean
+.PHONY: help run serve ui worker settings check format test test-torch bench build fuzz bad-input made-up \
+        faults soak train-text train-speech train-face train-detector clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18

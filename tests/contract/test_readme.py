@@ -92,4 +92,4 @@ def test_the_scores_in_the_readme_are_those_of_the_registry() -> None:
     }.items():
         (line,) = (line for line in README.splitlines() if line.startswith("|") and row in line)
         assert [float(number) for number in re.findall(r"\b0\.\d{3}\b", line)] == [round(n, 3) for n in numbers], row
-    assert f"{words['word_errors_kept']:.2f} word errors a word" in README
+    assert f"word error rate {words['word_errors_kept']:.2f}" in README
