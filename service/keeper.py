@@ -160,7 +160,10 @@ class Keeper:
                 os.kill(worker.pid, signal.SIGTERM)
 
     def _on_word(self, worker: _Worker) -> None:
-        words = worker.line.recv(16)
+        try:
+            words = worker.line.recv(16)
+        except ConnectionResetError:  # it died with something unread; `_reap` hears of it
+            return
         if READY in words:
             worker.ready = True
             if worker is self._successor:
@@ -176,9 +179,10 @@ class Keeper:
 
     def _take_over(self, worker: _Worker) -> None:
         former, self._current, self._successor = self._current, worker, None
+        self._next_birth = None
         log.info("process %d takes over", worker.pid)
         if former is not None:
-            with suppress(BrokenPipeError):
+            with suppress(BrokenPipeError, ConnectionResetError):
                 former.line.sendall(LEAVE)
 
     def _reap(self) -> None:

@@ -182,18 +182,21 @@ class KeyRing:
             return
         self._looked = now
         version = self._file.version()
-        if version != self._version:
+        if version != self._version and self._read(self._file):
             self._version = version
-            self._read(self._file)
 
-    def _read(self, file: KeyFile) -> None:
-        """Take the file's keys; one that can't be read changes nothing, for a slip must not lock everybody out."""
+    def _read(self, file: KeyFile) -> bool:
+        """Take the file's keys; one that can't be read changes nothing, for a slip must not lock everybody out.
+
+        Whether it could be read; else it is tried again at the next look.
+        """
         try:
             self._records = {**_by_id(file.read()), **self._given}
         except (OSError, ValueError) as error:
             log.error("the API keys were not read again, and those from before stay good: %s", error)
-        else:
-            log.info("API keys were read again", extra={"fields": {"keys": len(self)}})
+            return False
+        log.info("API keys were read again", extra={"fields": {"keys": len(self)}})
+        return True
 
 
 def expired(record: KeyRecord, now: datetime) -> bool:

@@ -88,6 +88,7 @@ class Jobs:
                 await self._put(job)
         except BaseException:
             await asyncio.to_thread(self.folders.remove, job.id)
+            await self.store.forget([job.id])  # a client that left may have been taken in all the same
             raise
         if taken:
             return job
@@ -115,6 +116,7 @@ class Jobs:
         else:
             await self.store.forget([job.id])
         await asyncio.to_thread(self.folders.remove, job.id)
+        await self._database.forget()
         return await self.store.note_removal(job.id, job.owner)
 
     async def forget_owner(self, owner: str) -> int:

@@ -47,8 +47,11 @@ class Janitor:
         """Remove what was kept long enough, later the rows that say so, and orphans. Raises `DatabaseError`."""
         now = time.time()
         await asyncio.to_thread(self._folders.remove_abandoned)
-        for job in await self._store.expired(now):
+        expired = await self._store.expired(now)
+        for job in expired:
             await asyncio.to_thread(self._folders.remove, job)
+        if expired:
+            await self._store.blank(expired)
         await self._store.forget(await self._store.expired(now - self._keep_seconds))
         found = await asyncio.to_thread(self._folders.jobs, ORPHAN_AFTER_SECONDS)
         known = await self._store.known(found)

@@ -206,10 +206,18 @@ class JobStore:
             cancelled = await connection.execute(
                 update(_jobs)
                 .where(_jobs.c.id == job, _jobs.c.state.in_(("queued", "running")))
-                .values(state="cancelled", ended=now, expires=now + keep_seconds, worker=None, lease_until=0.0)
+                .values(
+                    state="cancelled",
+                    ended=now,
+                    expires=now + keep_seconds,
+                    worker=None,
+                    lease_until=0.0,
+                    idempotency_key=None,  # to send it again is to want it again
+                )
             )
             if _hit(cancelled):
                 await _tell(connection, job, "cancelled", {})
+                await _blank(connection, [job])  # afterwards, since event numbers follow the highest
             return _hit(cancelled)
 
     @whole
@@ -226,6 +234,12 @@ class JobStore:
         async with self._connection() as connection:
             await connection.execute(delete(_events).where(_events.c.job.in_(jobs)))
             await connection.execute(delete(_jobs).where(_jobs.c.id.in_(jobs)))
+
+    @whole
+    async def blank(self, jobs: Sequence[str]) -> None:
+        """Remove what jobs were sent and what they found, and keep that they were."""
+        async with self._connection() as connection:
+            await _blank(connection, jobs)
 
     @whole
     async def events(self, job: str, after: int, limit: int = 100) -> list[Event]:
@@ -310,6 +324,12 @@ def _held(job: str, worker: str) -> Any:
 
 def _hit(result: CursorResult[Any]) -> bool:
     return result.rowcount == 1
+
+
+async def _blank(connection: AsyncConnection, jobs: Sequence[str]) -> None:
+    """Content is in the request (a text, options) and in what was told part by part."""
+    await connection.execute(update(_jobs).where(_jobs.c.id.in_(jobs)).values(request={}))
+    await connection.execute(delete(_events).where(_events.c.job.in_(jobs), _events.c.name == "partial"))
 
 
 async def _tell(connection: AsyncConnection, job: str, name: str, data: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from service.jobs import KeyReused, NoSpace, QueueFull, QueueGone
 from service.jobs.folders import JobFolders, UnsafeFolder
 from service.jobs.intake import Jobs, QueueUnwell, Wish
 from service.jobs.janitor import Janitor
+from service.jobs.progress import Progress
 from service.settings import Settings
 from tests.jobs_running import submit
 from tests.redis_running import RunningRedis, running_redis
@@ -60,6 +61,28 @@ async def test_many_requests_with_one_key_are_one_job(jobs: Jobs):
     with pytest.raises(KeyReused):
         await submit(jobs, replace(wish, digest="other"), file=b"bad\n")
     assert folders(jobs) == [found[0]]
+
+
+async def test_of_a_job_that_is_called_off_nothing_is_left_that_was_sent_or_said(jobs: Jobs, tmp_path: Path):
+    wish = replace(WISH, request={"format": "txt", "text": "a secret that was sent"}, idempotency_key="k")
+    identifier = await submit(jobs, wish, file=b"a secret in a file")
+    await jobs.store.claim(identifier, "worker", 10)
+    assert await jobs.store.end_part(identifier, "worker", Progress(1), {"said": "a secret that was said"})
+    await jobs.delete(await jobs.find(identifier, "me"))
+    told = [event.name for event in await jobs.store.events(identifier, 0)]
+    assert "partial" not in told and told[-1] == "cancelled"
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and b"a secret" in path.read_bytes()] == []
+    assert await submit(jobs, wish, file=b"good\n") != identifier  # to send it again is to want it again
+
+
+async def test_a_client_that_leaves_while_its_job_is_taken_in_leaves_no_job(jobs: Jobs, monkeypatch):
+    async def leave(_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(jobs, "_put", leave)
+    with pytest.raises(asyncio.CancelledError):
+        await submit(jobs, WISH, file=b"good\n")
+    assert await jobs.newest("me", None, 10) == [] and folders(jobs) == []
 
 
 async def test_a_full_queue_refuses_and_takes_again(jobs: Jobs):
