@@ -90,6 +90,16 @@ def test_a_successor_answers_before_the_worker_leaves(program):
     assert program.ask() == f"{successor} successor"
 
 
+def test_a_worker_that_dies_before_it_hears_that_it_may_leave_takes_nobody_along(program):
+    first = psutil.Process(int(program.ask("replace").split()[0]))
+    first.suspend()
+    program.eventually("successor")
+    first.kill()
+    program.ask("crash")
+    program.eventually("again")
+    assert program.process.poll() is None
+
+
 def test_a_successor_that_does_not_get_ready_replaces_nobody():
     with kept(FAIL="successor") as program:
         first = program.ask("replace")
