@@ -41,12 +41,19 @@ log = logging.getLogger("service.server")
 Stop = Callable[[Lifecycle, Settings, Callable[[], bool]], Awaitable[None]]
 
 
+WAITING_FRAMES = 4
+"""Frames of a stream that may wait to be read, which is memory that a sender decides on."""
+
+
 class KeptServer(uvicorn.Server):
     """Uvicorn's server, under a keeper."""
 
     def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings, stop: Stop) -> None:
         config.timeout_keep_alive = settings.keep_alive_seconds
         config.timeout_graceful_shutdown = LAST_ANSWERS_SECONDS
+        # Ours refuses a frame over its limit with a Problem; the protocol's own limits are there for what is far over.
+        config.ws_max_size = 2 * settings.stream_frame_bytes
+        config.ws_max_queue = WAITING_FRAMES
         super().__init__(config)
         self._lifecycle = lifecycle
         self._settings = settings
