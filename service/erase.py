@@ -82,6 +82,9 @@ async def _erase_jobs(jobs: Jobs, caller: str) -> int:
         for name in names:
             await asyncio.to_thread(jobs.folders.remove, name)
         await asyncio.sleep(0.1)
+    left = [name for name in names if jobs.folders.of(name).exists()]
+    if left:
+        raise NotErased(f"The folders of {len(left)} jobs could not be removed, such as {jobs.folders.of(left[0])}.")
     return deleted
 
 

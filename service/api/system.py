@@ -172,11 +172,17 @@ async def _failure(check: Callable[[], Awaitable[None]]) -> str | None:
 
 def _full_disks(backend: Backend) -> list[str]:
     """One sentence a disk on which the next uploads may not fit."""
-    needed = ROOM_FOR_UPLOADS * backend.settings.max_body_bytes
+    settings = backend.settings
+    needed = ROOM_FOR_UPLOADS * settings.max_body_bytes
+    folders = {
+        "uploads": (backend.folder.path.parent, needed),
+        "what is kept": (settings.state_folder, needed),
+        "jobs": (settings.jobs_folder or settings.state_folder, settings.min_free_bytes),
+    }
     found = []
-    for what, folder in (("uploads", backend.folder.path.parent), ("what is kept", backend.settings.state_folder)):
+    for what, (folder, room) in folders.items():
         free = psutil.disk_usage(str(_existing(folder))).free
-        if free < needed:
+        if free < room:
             found.append(f"The disk of {what} is nearly full: {free / 1e6:.0f} MB are free.")
     return found
 

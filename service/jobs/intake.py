@@ -162,6 +162,8 @@ class Jobs:
             await self._queue_size()
         if counts.queued and not counts.workers:
             raise QueueUnwell(f"{counts.queued} jobs wait, and no worker is alive.")
+        if counts.queued >= self._settings.max_queued_jobs:
+            raise QueueUnwell(f"{counts.queued} jobs wait, which is the limit.")
 
     async def _look(self) -> Counts:
         if not self._database.exists:

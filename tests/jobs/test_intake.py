@@ -110,6 +110,17 @@ async def test_jobs_that_wait_while_no_worker_lives_are_unwell(jobs: Jobs):
     assert folders(jobs) == []
 
 
+async def test_a_full_queue_is_unwell(jobs: Jobs):
+    await submit(jobs, WISH, file=b"good\n")
+    await jobs.store.alive("worker", 60)
+    await jobs.check()
+    for _ in range(2):
+        await submit(jobs, WISH, file=b"good\n")
+    jobs._counted = 0.0
+    with pytest.raises(QueueUnwell, match="limit"):
+        await jobs.check()
+
+
 async def test_what_the_queue_lost_is_put_in_again(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     janitor = Janitor(Settings(state_folder=tmp_path), jobs.store, jobs.queue, jobs.folders)
     identifier = await submit(jobs, WISH, file=b"good\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.database import Database
-from service.erase import Receipt, erase
+from service.erase import NotErased, Receipt, erase
 from service.history.history import History, Wanted
 from service.jobs.intake import Jobs, Wish
 from service.settings import Settings
@@ -70,6 +70,14 @@ async def test_erasing_twice_finds_nothing_the_second_time(settings):
     first, second = await erase("key:them", settings), await erase("key:them", settings)
     assert (second.jobs, second.analyses) == (0, 0)
     assert second.audit > first.audit
+
+
+async def test_a_folder_that_stays_is_no_receipt(settings, monkeypatch):
+    await keep_something(settings, "key:them", MARK)
+    monkeypatch.setattr("service.erase.WORKER_SECONDS", 0.0)
+    monkeypatch.setattr("service.jobs.folders.shutil.rmtree", lambda *_, **__: None)
+    with pytest.raises(NotErased, match="could not be removed"):
+        await erase("key:them", settings)
 
 
 def test_the_command_prints_the_receipt(tmp_path):
