@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ANSWER_MILLISECONDS, Visitor
+from tests.serving import RunningService
 from tests.ui.page_running import RunningPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
@@ -50,17 +51,21 @@ def test_camera_and_microphone_are_judged_as_they_run_and_summed_up(live: Visito
 
 
 def test_closing_the_page_ends_its_stream(live: Visitor, service) -> None:
+    _wait_for_streams(live, service, 0)  # the visitor before may just have left
     turn_on_camera(live)
     expect(live.panel.locator(".ms-live .ms-box")).to_have_count(1, timeout=ANSWER_MILLISECONDS)
-    metrics = live.page.context.request
-    assert _streams(metrics.get(f"{service.address}/metrics").text()) == 1
+    _wait_for_streams(live, service, 1)
     live.page.goto("about:blank")
+    _wait_for_streams(live, service, 0)
+
+
+def _wait_for_streams(live: Visitor, service: RunningService, wanted: int) -> None:
+    """Until the service has so many streams open; ten seconds at most."""
+    found = -1.0
     for _ in range(100):
-        if _streams(metrics.get(f"{service.address}/metrics").text()) == 0:
-            break
+        rows = live.page.context.request.get(f"{service.address}/metrics").text().splitlines()
+        found = next((float(row.split()[-1]) for row in rows if row.startswith("active_connections")), 0.0)
+        if found == wanted:
+            return
         live.page.wait_for_timeout(100)
-    assert _streams(metrics.get(f"{service.address}/metrics").text()) == 0
-
-
-def _streams(metrics: str) -> float:
-    return next(float(row.split()[-1]) for row in metrics.splitlines() if row.startswith("active_connections"))
+    assert found == wanted
