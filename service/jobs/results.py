@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from service.history.export import harmless
+
 BLOCK_BYTES = 256 * 1024
 COLUMNS = (
     "row",
@@ -25,8 +27,6 @@ COLUMNS = (
     "detail",
     "text",
 )
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""What spreadsheets take for the beginning of a formula (OWASP, CSV injection)."""
 
 
 def as_file(path: Path) -> Iterator[bytes]:
@@ -67,7 +67,7 @@ def as_csv(path: Path) -> Iterator[bytes]:
 
 def _cells(number: int, answer: dict[str, Any]) -> list[Any]:
     if "sentiment" not in answer:
-        return [number, *[""] * 8, answer["code"], _harmless(answer["detail"]), ""]
+        return [number, *[""] * 8, answer["code"], harmless(answer["detail"]), ""]
     sentiment = answer["sentiment"]
     probabilities = sentiment["probabilities"]
     text = answer["modalities"].get("text", {}).get("text", "")
@@ -80,13 +80,8 @@ def _cells(number: int, answer: dict[str, Any]) -> list[Any]:
         sentiment["reason"] or "",
         "",
         "",
-        _harmless(text),
+        harmless(text),
     ]
-
-
-def _harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: an apostrophe stands before one that looks like that."""
-    return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
 def _taken(written: io.StringIO) -> bytes:

@@ -34,7 +34,7 @@ COLUMNS = (
     "seconds",
     "text",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001  (full-width signs count too)
 _NAME_WIDTH, _TEXT_WIDTH = 28, 46
 
 
@@ -107,7 +107,7 @@ def _words(analysis: Analysis) -> str:
 
 def _harmless(text: str) -> str:
     """No spreadsheet takes it for a formula (CSV injection)."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def _csv(cells: Any) -> str:
