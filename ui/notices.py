@@ -38,14 +38,14 @@ def live_duty() -> str:
     """The same for camera and microphone that run."""
     return """<aside class="ms-duty" role="note"><p>This system infers emotions from faces and voices. Before you turn
 on camera or microphone, tell everyone who may be seen or heard (EU AI Act, Article 50(3)).</p><p>Pictures and sound are
-judged as they come and kept nowhere.</p></aside>"""
+judged as they come and not kept; what was recorded is deleted within a minute.</p></aside>"""
 
 
 def duty(keep_seconds: float, *, camera: bool) -> str:
     """The notice of the AI Act, Article 50(3), and how long uploads stay."""
     source, seen = ("faces and voices", "shown or heard") if camera else ("voices", "heard")
     return f"""<aside class="ms-duty"><p>This system infers emotions from {source}. Tell everyone who is {seen} before
-you record or upload (EU AI Act, Article 50(3)).</p><p>Nothing is kept: a file is deleted when you replace or clear it
+you record or upload (EU AI Act, Article 50(3)).</p><p>No file is kept: it is deleted when you replace or clear it
 or close the page, and after {keep_seconds / 60:.0f} minutes at the latest.</p></aside>"""
 
 
