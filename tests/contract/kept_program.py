@@ -37,11 +37,13 @@ def _answer(line: Line) -> None:
         return
     with caller:
         order = caller.recv(10)
+        if order in (b"replace", b"freeze"):
+            line.ask_for_successor()
         caller.sendall(f"{os.getpid()} {line.birth}".encode())
     if order == b"crash":
         os._exit(7)
-    if order == b"replace":
-        line.ask_for_successor()
+    if order == b"freeze":
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))

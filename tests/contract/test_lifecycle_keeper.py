@@ -91,8 +91,7 @@ def test_a_successor_answers_before_the_worker_leaves(program):
 
 
 def test_a_worker_that_dies_before_it_hears_that_it_may_leave_takes_nobody_along(program):
-    first = psutil.Process(int(program.ask("replace").split()[0]))
-    first.suspend()
+    first = psutil.Process(int(program.ask("freeze").split()[0]))
     program.eventually("successor")
     first.kill()
     program.ask("crash")
