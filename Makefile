@@ -9,7 +9,7 @@ export BENTOML_DO_NOT_TRACK := True
 
 .DEFAULT_GOAL := help
 .PHONY: help run serve ui worker settings check format test test-torch bench build fuzz bad-input made-up \
-        faults soak train-text train-speech train-face train-detector clean
+        faults soak deployment-tools check-deployment train-text train-speech train-face train-detector clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -63,6 +63,12 @@ faults: $(VENV)/.test ## Kill, stop and fill things up under load, the slow ones
 
 soak: $(VENV)/.test ## Half an hour of mixed traffic at 70 % of capacity, then five times too much
 	$(BIN)/python -m tests.load.soak --minutes 30 --write docs/benchmarks/soak.md
+
+deployment-tools: $(VENV)/.test ## Install the programs that prove the files of `deployment` (into .tools)
+	$(BIN)/python -m deployment.tools install --all
+
+check-deployment: $(VENV)/.test ## Prove all of `deployment` that this machine allows, and say what was skipped and why
+	DEPLOYMENT=long $(BIN)/python -m pytest tests/deployment
 
 build: $(VENV)/.test ## Build the Bento
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
