@@ -1,6 +1,8 @@
-"""What the browser is told about this page: load nothing from elsewhere, show it in no foreign frame."""
+"""What browsers are told: load nothing from elsewhere, show the page in no foreign frame, keep what never changes."""
 
 from __future__ import annotations
+
+import re
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -31,6 +33,11 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
 }
 
+_HASHED = re.compile(r"/assets/[\w.\-]+-[\w\-]{8,9}\.[a-z0-9]+")
+"""Gradio's scripts, styles and fonts have a digest of their content in their names."""
+FOR_EVER = "public, max-age=31536000, immutable"
+NOT_KEPT = "no-store"
+
 FETCHING_ROUTES = ("/gradio_api/proxy=", "/gradio_api/file=http:", "/gradio_api/file=https:")
 """Routes of Gradio by which a visitor could make this process fetch an address of their choice."""
 
@@ -44,10 +51,17 @@ class Shielded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answered(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("Cache-Control", _how_long(scope, message["status"]))
             await send(message)
 
         if scope["type"] == "http" and scope["path"].lower().startswith(FETCHING_ROUTES):
             await PlainTextResponse("Not found.", 404)(scope, receive, answered)
         else:
             await self.app(scope, receive, answered)
+
+
+def _how_long(scope: Scope, status: int) -> str:
+    """How long an answer may be kept: what can't change for a year, what people sent or were told not at all."""
+    return FOR_EVER if status in (200, 206, 304) and _HASHED.fullmatch(scope["path"]) else NOT_KEPT

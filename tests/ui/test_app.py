@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def test_the_browser_is_told_to_load_nothing_from_elsewhere(page: RunningPage) -
     policy = httpx.get(page.address).headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy
+
+
+def test_what_never_changes_may_be_kept_and_nothing_else(page: RunningPage) -> None:
+    text = httpx.get(page.address).text
+    hashed = re.findall(r'(?:href|src)="\./(assets/[^"]+)"', text)
+    assert len(hashed) >= 2
+    kept = {name: httpx.get(f"{page.address}/{name}").headers["cache-control"] for name in hashed}
+    assert set(kept.values()) == {"public, max-age=31536000, immutable"}
+    others = ("", "config", "theme.css", "manifest.json", "health", "assets/absent-0123abcd.js")
+    assert {httpx.get(f"{page.address}/{name}").headers["cache-control"] for name in others} == {"no-store"}
 
 
 @pytest.mark.parametrize(
