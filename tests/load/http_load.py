@@ -55,6 +55,11 @@ def upload_request(host: str, path: str, content: bytes) -> bytes:
     return _head(host, path, f"multipart/form-data; boundary={boundary.decode()}", len(body)) + body
 
 
+def get_request(host: str, path: str) -> bytes:
+    """A GET, ready to be sent."""
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+
+
 async def load(
     address: tuple[str, int], requests: Callable[[], Iterator[bytes]], connections: int, seconds: float, rate: float = 0
 ) -> Result:

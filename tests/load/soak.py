@@ -2,10 +2,11 @@
 
     python -m tests.load.soak [--minutes 30] [--write docs/benchmarks/soak.md]
 
-Texts make up most requests; pictures, voices and videos take the share of the processor that `MIX` gives them. The
-rates follow from a measurement at the start, on the same cores that send the load. In the steady part latency counts
-from when a request was due, whether or not earlier ones were answered (no coordinated omission); in the overload, which
-no client on these cores could send in time, from when it was sent.
+Texts make up most requests; pictures, voices, videos, texts to be kept and looks at what was kept take the share of the
+processor that `MIX` gives them. The rates follow from a measurement at the start, on the same cores that send the load.
+Beside them come jobs and live streams (`visits`), as often as is said there. In the steady part latency counts from
+when a request was due, whether or not earlier ones were answered (no coordinated omission); in the overload, which no
+client on these cores could send in time, from when it was sent.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import platform
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from tests.load.bench import Requests, text_requests
-from tests.load.http_load import Result, load, upload_request
+from tests.jobs_running import RunningWorker, running_worker
+from tests.load.bench import Requests, text_requests, texts
+from tests.load.http_load import Result, get_request, json_request, load, upload_request
+from tests.load.visits import Visits
 from tests.serving import CHECKOUT, RunningService, own_bytes, running_service
 
 EXAMPLES = CHECKOUT / "ui" / "examples"
@@ -34,8 +38,8 @@ MEDIA = {
     "voice": ("/v1/audio", EXAMPLES / "inaugural.ogg"),
     "video": ("/v1/video", EXAMPLES / "portrait_speaks.mp4"),
 }
-MIX = {"text": 0.7, "picture": 0.15, "voice": 0.1, "video": 0.05}
-"""Shares of the processor."""
+MIX = {"text": 0.62, "picture": 0.14, "voice": 0.1, "video": 0.05, "kept": 0.03, "history": 0.02}
+"""Shares of the processor; what is left is for jobs and streams."""
 UTILISATION = 0.7
 OVERLOAD = 5.0
 TEXT_P95_SECONDS = 0.2
@@ -45,14 +49,14 @@ RECOVERY_SECONDS = 5.0
 AT_ONCE_SECONDS = 0.5
 """A refusal within this is at once, on a machine whose cores also send the load."""
 SAMPLE_SECONDS = 2.0
-CONNECTIONS = {"text": 256, "picture": 16, "voice": 16, "video": 16}
+CONNECTIONS = {"text": 256, "picture": 16, "voice": 16, "video": 16, "kept": 16, "history": 4}
 OVER_CONNECTIONS = 600
 """More than are worked on at once, and few enough that one client can keep them all busy."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """All processes of the service at one moment: bytes that are theirs alone or their share, and descriptors."""
+    """Service and worker at one moment: bytes that are theirs alone or their share, and descriptors."""
 
     at: float
     bytes: int
@@ -82,16 +86,42 @@ class Run:
     over_seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class House:
+    """The service, and the worker of its jobs."""
+
+    service: RunningService
+    worker: RunningWorker
+
+    def family(self) -> list[psutil.Process]:
+        """All processes of both that are alive."""
+        worker = psutil.Process(self.worker.process.pid)
+        return [*self.service.family(), worker, *worker.children(recursive=True)]
+
+
+@contextmanager
+def running_house(folder: Path, **settings: object) -> Iterator[House]:
+    """Both with the same settings; `folder` is their own alone."""
+    shared = {"state_folder": folder / "state", "temp_folder": folder / "uploads", "log_level": "warning", **settings}
+    with running_service(folder, **shared) as service, running_worker(folder, **shared) as worker:
+        yield House(service, worker)
+
+
 async def soak(
-    service: RunningService, steady_seconds: float, over_seconds: float, mix: Mapping[str, float] = MIX
+    house: House,
+    steady_seconds: float,
+    over_seconds: float,
+    mix: Mapping[str, float] = MIX,
+    visits: Visits | None = None,
 ) -> Run:
     """Measure, keep it up, overload, and look how soon it is well again."""
-    where = _place(service)
+    where, visits = _place(house.service), visits or Visits()
     run = Run(rates=await capacity(where, min(5.0, steady_seconds / 4), mix), over_seconds=over_seconds)
-    watching = asyncio.create_task(watch(service, run.samples))
+    watching = asyncio.create_task(watch(house, run.samples))
     loads = [load(where, requests(kind), CONNECTIONS[kind], steady_seconds, run.rates[kind]) for kind in mix]
     started = time.perf_counter()
-    run.steady = dict(zip(mix, await asyncio.gather(*loads), strict=True))
+    visited, *steady = await asyncio.gather(visits.come(house.service.address, steady_seconds), *loads)
+    run.steady, run.rates = dict(zip(mix, steady, strict=True)) | visited, run.rates | visits.rates()
     run.steady_seconds = time.perf_counter() - started
     watching.cancel()
     overload = run.rates["text"] / UTILISATION / mix["text"] * OVERLOAD
@@ -114,12 +144,22 @@ async def capacity(where: tuple[str, int], seconds: float, mix: Mapping[str, flo
 
 
 def requests(kind: str) -> Requests:
-    """Texts that differ, or one file again and again."""
+    """Texts that differ, to be kept or not; or one question or one file again and again."""
     if kind == "text":
         return text_requests
+    if kind == "kept":
+        return _kept_requests
+    if kind == "history":
+        page = get_request("127.0.0.1", "/v1/history?limit=20")
+        return lambda: itertools.repeat(page)
     route, file = MEDIA[kind]
     request = upload_request("127.0.0.1", route, file.read_bytes())
     return lambda: itertools.repeat(request)
+
+
+def _kept_requests() -> Iterator[bytes]:
+    for text in texts():
+        yield json_request("127.0.0.1", "/v1/text", json.dumps({"text": text, "store": True}).encode())
 
 
 def _place(service: RunningService) -> tuple[str, int]:
@@ -132,22 +172,38 @@ def took(result: Result, *statuses: int) -> list[float]:
     return [seconds for _, seconds, status in result.sent if status in statuses]
 
 
-async def watch(service: RunningService, samples: list[Sample]) -> None:
+async def watch(house: House, samples: list[Sample]) -> None:
     """Look at memory and descriptors now and then, until cancelled."""
     while True:
-        samples.append(await asyncio.to_thread(_sample, service))
+        samples.append(await asyncio.to_thread(_sample, house))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
-def _sample(service: RunningService) -> Sample:
+def _sample(house: House) -> Sample:
     memory = descriptors = 0
-    for process in service.family():
+    for process in house.family():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-            if "-I" in process.cmdline():  # decoders come and go with the files
-                continue
-            memory += own_bytes(process)
+            memory += _bytes(process)
             descriptors += process.num_fds()
     return Sample(time.perf_counter(), memory, descriptors)
+
+
+def _bytes(process: psutil.Process) -> int:
+    """What a process holds. Raises `NoSuchProcess` for one that decodes a file, which comes and goes with it.
+
+    The process that those are forked from stays, and is counted by all that it has in memory: its part of the pages
+    that it shares with them would fall and rise with their number.
+    """
+    if not _decodes(process):
+        return own_bytes(process)
+    parent = process.parent()
+    if parent is None or _decodes(parent):
+        raise psutil.NoSuchProcess(process.pid)
+    return process.memory_info().rss
+
+
+def _decodes(process: psutil.Process) -> bool:
+    return "-I" in process.cmdline()
 
 
 def verdicts(run: Run) -> list[Verdict]:
@@ -234,10 +290,11 @@ def page(run: Run) -> str:
     for kind, result in run.steady.items():
         p50, p95 = (1000 * result.percentile(share) for share in (0.5, 0.95))
         count = len(result.latencies)
-        lines.append(f"| {kind} | {run.rates[kind]:.1f} | {count:,} | {p50:.0f} | {p95:.0f} | {result.errors} |")
+        lines.append(f"| {kind} | {run.rates[kind]:.2f} | {count:,} | {p50:.0f} | {p95:.0f} | {result.errors} |")
     memory = [sample.bytes / 1e6 for sample in run.samples]
     lines.append(
-        f"\nMemory (proportional, decoders left out): {memory[0]:,.0f} MB at first, {max(memory):,.0f} MB at most."
+        f"\nMemory of service and worker (proportional, without the processes of single files): {memory[0]:,.0f} MB at "
+        f"first, {max(memory):,.0f} MB at most."
     )
     return "\n".join(lines) + "\n"
 
@@ -251,8 +308,8 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="sentiment-") as name:
         folder = Path(name)
-        with running_service(folder, state_folder=folder / "state", log_level="warning") as service:
-            run = asyncio.run(soak(service, 60 * asked.minutes, asked.overload_seconds))
+        with running_house(folder) as house:
+            run = asyncio.run(soak(house, 60 * asked.minutes, asked.overload_seconds))
     text = page(run)
     print(text)
     if asked.write:
