@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from huey.consumer import Consumer
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, start_http_server
 
 from service.api.problems import problem_of
 from service.database import Database, DatabaseError
@@ -26,6 +26,7 @@ from service.jobs.janitor import Janitor
 from service.jobs.store import Job
 from service.jobs.workshop import Workshop
 from service.observability import logs
+from service.observability.usage import Usage
 from service.settings import Settings, load_settings
 
 ALIVE_EVERY_SECONDS = 2.0
@@ -138,6 +139,7 @@ def main() -> None:
     _adopt_huey()
     os.nice(settings.job_niceness)
     if settings.worker_metrics_port:
+        REGISTRY.register(Usage())
         start_http_server(settings.worker_metrics_port, settings.host)
     asyncio.run(Worker(settings).run())
 

@@ -21,6 +21,7 @@ from service.api.documented import problem_responses, routes_about
 from service.api.problems import ProblemError
 from service.api.schemas import About, Dependencies, Health, Status, System, json_response
 from service.observability import metrics
+from service.observability.readings import Disk, Readings
 from service.pipelines.media import Tools
 from service.runners import State
 
@@ -90,9 +91,7 @@ async def get_readyz(request: Request) -> Response:
         raise ProblemError("shutting_down", "The service is shutting down.")
     backend.require_tools()
     found = await request.app.state.probe.findings(backend)
-    runners, decoder = found.dependencies.runners, found.dependencies.decoder
-    waiting = [name for name in NEEDED if runners.get(name) != "healthy"]
-    waiting += ["decoder"] if decoder != "healthy" else []
+    waiting = _awaited(found.dependencies)
     if waiting:
         why = [sentence for sentence in found.problems if any(f" {name} " in sentence for name in waiting)]
         raise ProblemError("not_ready", " ".join([f"These do not answer yet: {', '.join(waiting)}.", *why]))
@@ -106,8 +105,37 @@ async def get_readyz(request: Request) -> Response:
 )
 async def get_metrics(request: Request) -> Response:
     """Metrics of all processes, for Prometheus."""
-    depths = await _within_limit(backend_of(request).jobs.depths(), {})
-    return Response(await run_in_threadpool(metrics.scrape, depths), headers={"Content-Type": metrics.CONTENT_TYPE})
+    backend = backend_of(request)
+    found = await request.app.state.probe.findings(backend)
+    now = Readings(
+        ready=_is_ready(backend, found),
+        dependencies=_answering(found.dependencies),
+        disks=await run_in_threadpool(_disks, backend),
+        jobs=await _within_limit(backend.jobs.waiting(), None),
+    )
+    return Response(await run_in_threadpool(metrics.scrape, now), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+def _awaited(dependencies: Dependencies) -> list[str]:
+    """What has to answer before requests may come, and does not."""
+    waiting = [name for name in NEEDED if dependencies.runners.get(name) != "healthy"]
+    return waiting + (["decoder"] if dependencies.decoder != "healthy" else [])
+
+
+def _is_ready(backend: Backend, found: Findings) -> bool:
+    return not (backend.lifecycle.stops or backend.tools is None or _awaited(found.dependencies))
+
+
+def _answering(dependencies: Dependencies) -> dict[str, bool]:
+    """By name, whether each dependency in use is healthy."""
+    named: dict[str, Status | State | None] = {
+        "database": dependencies.database,
+        "queue": dependencies.queue,
+        "decoder": dependencies.decoder,
+        "disk": dependencies.disk,
+        **dependencies.runners,
+    }
+    return {name: status == "healthy" for name, status in named.items() if status is not None}
 
 
 async def _ask(backend: Backend) -> Findings:
@@ -170,21 +198,30 @@ async def _failure(check: Callable[[], Awaitable[None]]) -> str | None:
     return None
 
 
+def _folders(backend: Backend) -> dict[str, Path]:
+    """Where something is written, each maybe a disk of its own."""
+    settings = backend.settings
+    return {
+        "uploads": backend.folder.path.parent,
+        "state": settings.state_folder,
+        "jobs": settings.jobs_folder or settings.state_folder,
+    }
+
+
+def _disks(backend: Backend) -> dict[str, Disk]:
+    usages = {name: psutil.disk_usage(str(_existing(folder))) for name, folder in _folders(backend).items()}
+    return {name: Disk(usage.free, usage.total) for name, usage in usages.items()}
+
+
 def _full_disks(backend: Backend) -> list[str]:
     """One sentence a disk on which the next uploads may not fit."""
-    settings = backend.settings
-    needed = ROOM_FOR_UPLOADS * settings.max_body_bytes
-    folders = {
-        "uploads": (backend.folder.path.parent, needed),
-        "what is kept": (settings.state_folder, needed),
-        "jobs": (settings.jobs_folder or settings.state_folder, settings.min_free_bytes),
-    }
-    found = []
-    for what, (folder, room) in folders.items():
-        free = psutil.disk_usage(str(_existing(folder))).free
-        if free < room:
-            found.append(f"The disk of {what} is nearly full: {free / 1e6:.0f} MB are free.")
-    return found
+    needed = ROOM_FOR_UPLOADS * backend.settings.max_body_bytes
+    room = {"uploads": needed, "state": needed, "jobs": backend.settings.min_free_bytes}
+    return [
+        f"The disk of {'what is kept' if name == 'state' else name} is nearly full: {disk.free / 1e6:.0f} MB are free."
+        for name, disk in _disks(backend).items()
+        if disk.free < room[name]
+    ]
 
 
 def _existing(folder: Path) -> Path:

@@ -16,6 +16,7 @@ from service.jobs.folders import JobFolders
 from service.jobs.queue import JobQueue
 from service.jobs.store import ENDED, Counts, Event, Job, JobStore
 from service.observability import metrics
+from service.observability.readings import Waiting
 from service.pipelines.analyze import ulid
 from service.settings import Settings
 
@@ -87,8 +88,7 @@ class Jobs:
             if taken:
                 await self._put(job)
         except BaseException:
-            await asyncio.to_thread(self.folders.remove, job.id)
-            await self.store.forget([job.id])  # a client that left may have been taken in all the same
+            await self._undo(job.id)
             raise
         if taken:
             return job
@@ -109,13 +109,14 @@ class Jobs:
     async def delete(self, job: Job) -> int:
         """Call a job off if it is not over, else forget it; its media and result are removed either way.
 
-        The number of the audit row that says so.
+        The number of the audit row that says so. Raises `OSError` where files stay: then it can be deleted again.
         """
-        if await self.store.cancel(job.id, 3600 * self._settings.job_hours):
+        cancelled = await self.store.cancel(job.id, 3600 * self._settings.job_hours)
+        if cancelled:
             metrics.job_ended(job.kind, "cancelled", time.time() - (job.started or job.created))
-        else:
-            await self.store.forget([job.id])
         await asyncio.to_thread(self.folders.remove, job.id)
+        if not cancelled:
+            await self.store.forget([job.id])
         await self._database.forget()
         return await self.store.note_removal(job.id, job.owner)
 
@@ -145,12 +146,14 @@ class Jobs:
                 yield None
                 await asyncio.sleep(POLL_SECONDS)
 
-    async def depths(self) -> Mapping[str, int]:
-        """How many jobs wait, for metrics: nothing where that cannot be told."""
+    async def waiting(self) -> Waiting | None:
+        """How many jobs wait and who works on them, for metrics; None where that cannot be told."""
         try:
-            return {"jobs": (await self._look()).queued}
+            counts = await self._look()
         except DatabaseError:
-            return {}
+            return None
+        oldest = max(0.0, time.time() - counts.oldest_queued) if counts.oldest_queued else 0.0
+        return Waiting(counts.queued, counts.running, counts.workers, oldest)
 
     async def check(self) -> None:
         """Raises `QueueUnwell` or `QueueGone` where jobs cannot be taken, or wait and nobody works on them."""
@@ -175,6 +178,13 @@ class Jobs:
 
     async def _queue_size(self) -> int:
         return await asyncio.to_thread(self.queue.size)
+
+    async def _undo(self, job: str) -> None:
+        """Leave nothing of a job; a client that left may have been taken in all the same."""
+        try:
+            await asyncio.to_thread(self.folders.remove, job)
+        finally:
+            await self.store.forget([job])
 
     async def _put(self, job: Job) -> None:
         try:

@@ -11,37 +11,22 @@ from pathlib import Path
 import pytest
 
 from service.database import Database
-from service.jobs import KeyReused, NoSpace, QueueFull, QueueGone
-from service.jobs.folders import JobFolders, UnsafeFolder
+from service.jobs import JobLost, KeyReused, NoSpace, QueueFull, QueueGone
+from service.jobs.folders import JobFolders
 from service.jobs.intake import Jobs, QueueUnwell, Wish
 from service.jobs.janitor import Janitor
 from service.jobs.progress import Progress
+from service.observability.readings import Waiting
+from service.private_folders import UnsafeFolder
 from service.settings import Settings
+from tests.jobs.conftest import WISH, folders, opened
 from tests.jobs_running import submit
 from tests.redis_running import RunningRedis, running_redis
-
-WISH = Wish(owner="me", kind="texts", request={"format": "txt"}, digest="d", unit="rows")
-
-
-async def opened(tmp_path: Path, **settings) -> AsyncIterator[Jobs]:
-    database = Database.of(Settings(state_folder=tmp_path, **{"min_free_bytes": 0, **settings}))
-    yield Jobs(Settings(state_folder=tmp_path, **{"min_free_bytes": 0, **settings}), database)
-    await database.close()
-
-
-@pytest.fixture
-async def jobs(tmp_path: Path) -> AsyncIterator[Jobs]:
-    async for one in opened(tmp_path, max_queued_jobs=3):
-        yield one
-
-
-def folders(jobs: Jobs) -> list[str]:
-    return [path.name for path in jobs.folders.root.iterdir() if path.name != "incoming"]
 
 
 async def test_nothing_is_made_on_disk_before_the_first_job(jobs: Jobs, tmp_path: Path):
     await jobs.check()
-    assert await jobs.newest("me", None, 10) == [] and await jobs.depths() == {"jobs": 0}
+    assert await jobs.newest("me", None, 10) == [] and await jobs.waiting() == Waiting(0, 0, 0, 0.0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -121,42 +106,6 @@ async def test_a_full_queue_is_unwell(jobs: Jobs):
         await jobs.check()
 
 
-async def test_what_the_queue_lost_is_put_in_again(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    janitor = Janitor(Settings(state_folder=tmp_path), jobs.store, jobs.queue, jobs.folders)
-    identifier = await submit(jobs, WISH, file=b"good\n")
-    jobs.queue.huey.flush()
-    assert await janitor.requeue() == 0  # it may be on its way
-    monkeypatch.setattr("service.jobs.janitor.LOST_AFTER_SECONDS", -1.0)
-    assert await janitor.requeue() == 1 and jobs.queue.size() == 1
-    assert await janitor.requeue() == 0  # it is in the queue
-    jobs.queue.huey.flush()
-    await jobs.store.claim(identifier, "elsewhere:1:a", lease_seconds=-1)
-    assert await janitor.requeue() == 1
-    assert (await jobs.find(identifier, "me")).state == "queued"
-
-
-async def test_retention_removes_results_and_later_what_says_so(jobs: Jobs, tmp_path: Path):
-    janitor = Janitor(Settings(state_folder=tmp_path, job_hours=1), jobs.store, jobs.queue, jobs.folders)
-    identifier = await submit(jobs, WISH, file=b"good\n")
-    await jobs.store.claim(identifier, "worker", 10)
-    await jobs.store.end(identifier, "worker", "done", keep_seconds=-1)
-    await janitor.sweep()
-    assert folders(jobs) == [] and (await jobs.find(identifier, "me")).state == "done"
-    janitor._keep_seconds = 0
-    await janitor.sweep()
-    assert await jobs.find(identifier, "me") is None
-
-
-async def test_a_folder_without_a_job_is_removed(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    janitor = Janitor(Settings(state_folder=tmp_path), jobs.store, jobs.queue, jobs.folders)
-    known = await submit(jobs, WISH, file=b"good\n")
-    (jobs.folders.root / "01M86G4NCX3KMJW91CKPJD8W7C").mkdir()
-    (jobs.folders.incoming / "999999999-ab").mkdir()
-    monkeypatch.setattr("service.jobs.janitor.ORPHAN_AFTER_SECONDS", -3e9)
-    await janitor.sweep()
-    assert folders(jobs) == [known] and list(jobs.folders.incoming.iterdir()) == []
-
-
 async def test_a_folder_that_others_can_read_is_refused(tmp_path: Path):
     (tmp_path / "jobs").mkdir(mode=0o755)
     with pytest.raises(UnsafeFolder):
@@ -169,8 +118,8 @@ async def test_a_folder_is_held_by_one(jobs: Jobs):
         assert first and not second
     with jobs.folders.lock(identifier) as again:
         assert again
-    with jobs.folders.lock("01M86G4NCX3KMJW91CKPJD8W7C") as nothing:
-        assert not nothing
+    with pytest.raises(JobLost), jobs.folders.lock("01M86G4NCX3KMJW91CKPJD8W7C"):
+        pass
 
 
 @pytest.mark.redis
