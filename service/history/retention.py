@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
-from collections.abc import Callable
 
+from service.clock import WallClock
 from service.database import DatabaseError
 from service.history.history import History
 
@@ -15,8 +14,6 @@ INTERVAL_SECONDS = 3600.0
 FIRST_SECONDS = 10.0
 """The first sweep comes soon after the start, for services that never run for long."""
 DAY_SECONDS = 86_400.0
-CLOCK_SECONDS = 600.0
-"""A wall clock that moved by more than this against the steady one since the last look has jumped."""
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +26,12 @@ class Retention:
         history: History,
         history_days: float,
         audit_days: float,
-        clock: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
+        clock: WallClock | None = None,
     ) -> None:
         self._history = history
         self._history_days = history_days
         self._audit_days = audit_days
-        self._clock = clock
-        self._steady = steady
-        self._offset = clock() - steady()
+        self._clock = clock or WallClock()
 
     async def run(self) -> None:
         """Sweep until cancelled; a database that does not answer is asked again the next time."""
@@ -56,20 +50,16 @@ class Retention:
     async def sweep(self) -> int:
         """Remove what is too old; how many analyses that were. Raises `DatabaseError`.
 
-        Right after the clock jumped nothing is removed: a wrong clock must not empty a history, and somebody has until
-        the next sweep to set it right.
+        After the clock jumped nothing is removed: a wrong clock must not empty a history, and somebody has until the
+        next sweep to set it right.
         """
-        if self._clock_jumped():
+        if self._clock.jumped():
             log.warning("the clock jumped; what has become too old by that is removed at the next sweep")
             return 0
-        now = self._clock()
+        now = self._clock.now()
         removed = 0
         if self._history_days:
             removed = await self._history.sweep(now - DAY_SECONDS * self._history_days)
         if self._audit_days:
             await self._history.sweep_audit(now - DAY_SECONDS * self._audit_days)
         return removed
-
-    def _clock_jumped(self) -> bool:
-        before, self._offset = self._offset, self._clock() - self._steady()
-        return abs(self._offset - before) > CLOCK_SECONDS

@@ -8,17 +8,16 @@ import os
 import secrets
 import shutil
 import socket
-import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
-import psutil
 
-from service.jobs import NoSpace
+from service.jobs import JobLost, NoSpace
+from service.private_folders import HeldFolder, is_held, make_private, newest_change, remove_left, remove_tree
 
 INCOMING = "incoming"
 PARTS = "parts"
@@ -27,10 +26,10 @@ TEXTS_RESULT = "result.jsonl"
 _KEPT = frozenset({MEDIA_RESULT, TEXTS_RESULT, "lock"})
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID_LENGTH = 26
-
-
-class UnsafeFolder(RuntimeError):
-    """The folder belongs to somebody else, or others may look into it."""
+_GONE = ".gone-"
+"""A folder that is being removed has another name first, so that nobody who still works in it brings it back."""
+FOREIGN_SECONDS = 3600.0
+"""Locks need not reach to other machines: what one of them receives is taken for left when it stood still for so long."""
 
 
 class JobFolders:
@@ -47,10 +46,7 @@ class JobFolders:
 
     def open(self) -> None:
         """Make the folder, readable by this user alone. Raises `UnsafeFolder`."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = self.root.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise UnsafeFolder(f"{self.root} must be a folder of this user that nobody else can read (mode 0700).")
+        make_private(self.root)
         self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def of(self, job: str) -> Path:
@@ -60,20 +56,26 @@ class JobFolders:
     @contextmanager
     def request(self) -> Iterator[Path]:
         """A folder for what one request sends; gone afterwards, unless `take_in` has moved it. Raises `NoSpace`."""
-        path = self.incoming / f"{os.getpid()}-{secrets.token_hex(8)}"
-        path.mkdir(mode=0o700)
+        held = HeldFolder.make(self.incoming)
         try:
             with saying_no_space():
-                yield path
+                yield held.path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            held.let_go()
 
     def remove_abandoned(self) -> None:
-        """Remove what processes of this machine were receiving when they died."""
-        for path in self.incoming.iterdir():
-            process = path.name.partition("-")[0]
-            if not process.isdigit() or not psutil.pid_exists(int(process)):
-                shutil.rmtree(path, ignore_errors=True)
+        """Remove what processes of this machine were receiving when they died, and what others stopped removing."""
+        remove_left(self.incoming)
+        for path in self.root.glob(f"{_GONE}*"):
+            remove_tree(path)
+
+    def remove_foreign(self) -> None:
+        """Remove what machines that are gone, or are called otherwise by now, were receiving."""
+        for host in self.incoming.parent.iterdir():
+            if host != self.incoming and newest_change(host) < time.time() - FOREIGN_SECONDS:
+                remove_left(host)
+                with suppress(OSError):  # somebody came back
+                    host.rmdir()
 
     def check_space(self, more_bytes: int = 0) -> None:
         """Raises `NoSpace` if so much more would eat into the reserve."""
@@ -88,39 +90,51 @@ class JobFolders:
         _sync(self.root)
 
     def remove(self, job: str) -> None:
-        """Remove all that a job has."""
-        shutil.rmtree(self.of(job), ignore_errors=True)
+        """Remove all that a job has. Raises `OSError` where something stays."""
+        gone = self.root / f"{_GONE}{job}-{secrets.token_hex(4)}"
+        with suppress(FileNotFoundError):
+            self.of(job).rename(gone)
+        remove_tree(gone)
 
     def keep_result(self, job: str) -> None:
         """Remove all that a job has but its result."""
         for path in list(self.of(job).iterdir()):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.name not in _KEPT:
-                path.unlink(missing_ok=True)
+            if path.name not in _KEPT:
+                remove_tree(path)
 
     def result(self, job: str) -> Path | None:
         """The file with the result, if it is there."""
         paths = (self.of(job) / name for name in (MEDIA_RESULT, TEXTS_RESULT))
         return next((path for path in paths if path.is_file()), None)
 
-    def jobs(self, older_seconds: float) -> list[str]:
-        """The jobs that have a folder and were made so long ago, by their identifiers."""
-        newest = time.time() - older_seconds
-        return [path.name for path in self.root.iterdir() if _is_id(path.name) and _made_at(path.name) < newest]
+    def jobs(self, before: float) -> list[str]:
+        """The jobs that have a folder and were made before a Unix time, by their identifiers."""
+        return [path.name for path in self.root.iterdir() if _is_id(path.name) and _made_at(path.name) < before]
 
     @contextmanager
     def lock(self, job: str) -> Iterator[bool]:
-        """Hold a job's folder; False if another process does. The system lets go of it when a process dies."""
+        """Hold a job's folder; False if another process does. The system lets go of it when a process dies.
+
+        Raises `JobLost` where there is no folder.
+        """
         try:
-            file = os.open(self.of(job) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(self._lock_of(job), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
-            yield False
-            return
+            raise JobLost("The files of the job are gone; send it again.") from None
         try:
             yield _locked(file)
         finally:
             os.close(file)
+
+    def is_locked(self, job: str) -> bool:
+        """Whether a process of this machine holds a job's folder."""
+        try:
+            return is_held(self._lock_of(job))
+        except FileNotFoundError:
+            return False
+
+    def _lock_of(self, job: str) -> Path:
+        return self.of(job) / "lock"
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
+from collections.abc import Iterable
 
-import psutil
-
+from service.clock import JUMP_SECONDS, WallClock
 from service.jobs.folders import JobFolders
 from service.jobs.queue import JobQueue
-from service.jobs.store import Job, JobStore
+from service.jobs.store import JobStore, Unfinished
 from service.settings import Settings
 
 LOST_AFTER_SECONDS = 5.0
-"""A job that waits for longer in the database, while the queue is empty, has been lost by the queue."""
+"""A job that waits for longer in the database, and is not in the queue, has been lost by it or was put back."""
 ORPHAN_AFTER_SECONDS = 60.0
 """A folder this old without a job in the database was left by a gateway that died while taking it in."""
 
@@ -25,17 +24,25 @@ log = logging.getLogger(__name__)
 class Janitor:
     """Looks after the jobs of one database, queue and folder; several may, at the same time."""
 
-    def __init__(self, settings: Settings, store: JobStore, queue: JobQueue, folders: JobFolders) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        queue: JobQueue,
+        folders: JobFolders,
+        clock: WallClock | None = None,
+    ) -> None:
         self._keep_seconds = 3600 * settings.job_hours
+        self._lease_seconds = settings.job_lease_seconds
         self._store = store
         self._queue = queue
         self._folders = folders
+        self._clock = clock or WallClock()
 
     async def requeue(self) -> int:
         """Put jobs into the queue again that nobody works on; how many. Raises `DatabaseError` and `QueueGone`."""
-        lost = [job for job in await self._store.unfinished() if _is_lost(job)]
-        if any(job.state == "queued" for job in lost) and await asyncio.to_thread(self._queue.size):
-            lost = [job for job in lost if job.state == "running"]
+        jobs = await self._store.unfinished()
+        lost = await asyncio.to_thread(self._lost, jobs)
         for job in lost:
             await self._store.requeue(job)
             await asyncio.to_thread(self._queue.put, job.id)
@@ -44,30 +51,54 @@ class Janitor:
         return len(lost)
 
     async def sweep(self) -> None:
-        """Remove what was kept long enough, later the rows that say so, and orphans. Raises `DatabaseError`."""
-        now = time.time()
+        """Remove what was kept long enough, later the rows that say so, and orphans. Raises `DatabaseError`.
+
+        After the clock jumped nothing is removed for its age until somebody had the time to set it right.
+        """
         await asyncio.to_thread(self._folders.remove_abandoned)
-        expired = await self._store.expired(now)
-        for job in expired:
-            await asyncio.to_thread(self._folders.remove, job)
-        if expired:
-            await self._store.blank(expired)
-        await self._store.forget(await self._store.expired(now - self._keep_seconds))
-        found = await asyncio.to_thread(self._folders.jobs, ORPHAN_AFTER_SECONDS)
+        if self._clock.jumped():
+            log.warning("the clock jumped; what has become too old by that is removed later")
+            return
+        await asyncio.to_thread(self._folders.remove_foreign)
+        now = self._clock.now()
+        while expired := await self._store.expired(now, blank=False):
+            removed = await asyncio.to_thread(self._removed, expired)
+            await self._store.blank(removed)
+            if len(removed) < len(expired):
+                break
+        while forgotten := await self._store.expired(now - self._keep_seconds, blank=True):
+            await self._store.forget(forgotten)
+        found = await asyncio.to_thread(self._folders.jobs, now - ORPHAN_AFTER_SECONDS)
         known = await self._store.known(found)
-        for job in found:
-            if known.get(job, "cancelled") in ("cancelled", "failed"):
-                await asyncio.to_thread(self._folders.remove, job)
+        orphans = [job for job in found if known.get(job, "cancelled") in ("cancelled", "failed")]
+        await asyncio.to_thread(self._removed, orphans)
 
+    def _removed(self, jobs: Iterable[str]) -> list[str]:
+        """Remove the folders of jobs; those that are gone now. What stays is logged, and tried again next time."""
+        removed = []
+        for job in jobs:
+            try:
+                self._folders.remove(job)
+            except OSError as error:
+                log.error("the files of a job cannot be removed: %s", error, extra={"fields": {"job": job}})
+            else:
+                removed.append(job)
+        return removed
 
-def _is_lost(job: Job) -> bool:
-    """Whether nobody works on it, or it waits for so long that the queue must have lost it, unless that is full."""
-    if job.state == "queued":
-        return job.queued < time.time() - LOST_AFTER_SECONDS
-    return job.lease_until < time.time() or _is_dead(job.worker or "")
+    def _lost(self, jobs: Iterable[Unfinished]) -> list[Unfinished]:
+        """Those that nobody works on, and that the queue does not hold either, blocking. Raises `QueueGone`."""
+        now, jumped = self._clock.now(), self._clock.jumped(self._lease_seconds)
+        waiting = [job for job in jobs if job.state == "queued" and abs(now - job.queued) > LOST_AFTER_SECONDS]
+        running = [job for job in jobs if job.state == "running"]
+        held = self._queue.waiting() if waiting else set()
+        lost = [job for job in waiting if job.id not in held]
+        return lost + [job for job in running if self._is_dead(job) or not (jumped or self._is_leased(job, now))]
 
+    def _is_leased(self, job: Unfinished, now: float) -> bool:
+        """Whether somebody said a while ago that he works on it; further ahead it was said before the clock jumped."""
+        return now <= job.lease_until <= now + self._lease_seconds + JUMP_SECONDS
 
-def _is_dead(worker: str) -> bool:
-    """Whether a worker is known to be dead: it was one of this machine. Others are told by their leases."""
-    host, _, rest = worker.partition(":")
-    return host == socket.gethostname() and not psutil.pid_exists(int(rest.partition(":")[0]))
+    def _is_dead(self, job: Unfinished) -> bool:
+        """Whether its worker is known to be dead: it was one of this machine. Others are told by their leases."""
+        host = (job.worker or "").partition(":")[0]
+        return host == socket.gethostname() and not self._folders.is_locked(job.id)

@@ -65,10 +65,25 @@ class JobQueue:
         except _ERRORS as error:
             raise QueueGone("The queue of jobs does not answer; try again in a moment.") from error
 
+    def waiting(self) -> set[str]:
+        """The jobs in it, blocking. Raises `QueueGone`."""
+        try:
+            entries = self.huey.storage.enqueued_items()
+        except _ERRORS as error:
+            raise QueueGone("The queue of jobs does not answer; try again in a moment.") from error
+        return {job for entry in entries for job in _read(entry)}
+
     def _run(self, job: str) -> None:
         if self._work is None:
             raise RuntimeError("nobody said what is to be done with a job")
         self._work(job)
+
+
+def _read(entry: bytes) -> tuple[str, ...]:
+    try:
+        return JsonMessages().deserialize(entry).args
+    except (ValueError, KeyError, TypeError):  # whoever takes it out will complain
+        return ()
 
 
 def _huey(url: str, folder: Path) -> Huey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,6 +25,11 @@ JobKind = Literal["text", "audio", "image", "video", "multimodal", "texts"]
 
 ENDED = frozenset({"done", "failed", "cancelled"})
 """States that no job leaves."""
+
+PORTION = 500
+"""So many jobs go into one statement: drivers take 32,767 parameters at most."""
+_BLANK = ""
+"""The digest of a job whose content was removed."""
 
 _jobs: Any = JobRow.__table__
 _events: Any = JobEventRow.__table__
@@ -56,6 +61,17 @@ class Job:
     lease_until: float = 0.0
     attempts: int = 0
     problem: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What tells whether somebody works on a job that is not over."""
+
+    id: str
+    state: State
+    queued: float
+    worker: str | None
+    lease_until: float
 
 
 @dataclass(frozen=True)
@@ -212,7 +228,6 @@ class JobStore:
                     expires=now + keep_seconds,
                     worker=None,
                     lease_until=0.0,
-                    idempotency_key=None,  # to send it again is to want it again
                 )
             )
             if _hit(cancelled):
@@ -232,14 +247,16 @@ class JobStore:
     async def forget(self, jobs: Sequence[str]) -> None:
         """Remove jobs and all that happened to them."""
         async with self._connection() as connection:
-            await connection.execute(delete(_events).where(_events.c.job.in_(jobs)))
-            await connection.execute(delete(_jobs).where(_jobs.c.id.in_(jobs)))
+            for some in portions(jobs):
+                await connection.execute(delete(_events).where(_events.c.job.in_(some)))
+                await connection.execute(delete(_jobs).where(_jobs.c.id.in_(some)))
 
     @whole
     async def blank(self, jobs: Sequence[str]) -> None:
-        """Remove what jobs were sent and what they found, and keep that they were."""
+        """Remove what jobs were sent and what they found, and keep that they were; their keys are free again."""
         async with self._connection() as connection:
-            await _blank(connection, jobs)
+            for some in portions(jobs):
+                await _blank(connection, some)
 
     @whole
     async def events(self, job: str, after: int, limit: int = 100) -> list[Event]:
@@ -267,12 +284,15 @@ class JobStore:
         return Counts(waiting[1], found.get("running", ("", 0))[1], workers, waiting[2])
 
     @whole
-    async def unfinished(self) -> list[Job]:
+    async def unfinished(self) -> list[Unfinished]:
         """All jobs that wait or run, oldest first."""
-        return await self._all(select(_jobs).where(_jobs.c.state.in_(("queued", "running"))).order_by(_jobs.c.id))
+        columns = (_jobs.c.id, _jobs.c.state, _jobs.c.queued, _jobs.c.worker, _jobs.c.lease_until)
+        query = select(*columns).where(_jobs.c.state.in_(("queued", "running"))).order_by(_jobs.c.id)
+        async with self._connection() as connection:
+            return [Unfinished(*row) for row in await connection.execute(query)]
 
     @whole
-    async def requeue(self, job: Job) -> None:
+    async def requeue(self, job: Unfinished) -> None:
         """Let a job wait again, from now on, unless it has gone on since it was read."""
         as_read = (_jobs.c.id == job.id, _jobs.c.state == job.state, _jobs.c.lease_until == job.lease_until)
         async with self._connection() as connection:
@@ -281,18 +301,24 @@ class JobStore:
             )
 
     @whole
-    async def expired(self, before: float) -> list[str]:
-        """Jobs that were to be kept until a time before this one."""
-        query = select(_jobs.c.id).where(_jobs.c.state.in_(ENDED), _jobs.c.expires < before)
+    async def expired(self, before: float, limit: int = PORTION, *, blank: bool) -> list[str]:
+        """Some jobs that were to be kept until a time before this one: those that are blank by now, or the others."""
+        is_blank = _jobs.c.digest == _BLANK
+        query = select(_jobs.c.id).where(
+            _jobs.c.state.in_(ENDED), _jobs.c.expires < before, is_blank if blank else ~is_blank
+        )
         async with self._connection() as connection:
-            return list((await connection.execute(query)).scalars())
+            return list((await connection.execute(query.order_by(_jobs.c.id).limit(limit))).scalars())
 
     @whole
     async def known(self, jobs: Sequence[str]) -> dict[str, str]:
         """The state of each of these that exists."""
-        query = select(_jobs.c.id, _jobs.c.state).where(_jobs.c.id.in_(jobs))
+        found: dict[str, str] = {}
         async with self._connection() as connection:
-            return {row[0]: row[1] for row in await connection.execute(query)}
+            for some in portions(jobs):
+                query = select(_jobs.c.id, _jobs.c.state).where(_jobs.c.id.in_(some))
+                found |= {row[0]: row[1] for row in await connection.execute(query)}
+        return found
 
     @whole
     async def alive(self, worker: str, forget_seconds: float) -> None:
@@ -318,6 +344,11 @@ class JobStore:
             return [Job(**row) for row in (await connection.execute(query)).mappings()]
 
 
+def portions(jobs: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The same jobs, as many at a time as one statement takes."""
+    return (jobs[begin : begin + PORTION] for begin in range(0, len(jobs), PORTION))
+
+
 def _held(job: str, worker: str) -> Any:
     return update(_jobs).where(_jobs.c.id == job, _jobs.c.worker == worker, _jobs.c.state == "running")
 
@@ -327,8 +358,9 @@ def _hit(result: CursorResult[Any]) -> bool:
 
 
 async def _blank(connection: AsyncConnection, jobs: Sequence[str]) -> None:
-    """Content is in the request (a text, options) and in what was told part by part."""
-    await connection.execute(update(_jobs).where(_jobs.c.id.in_(jobs)).values(request={}))
+    """Content is in the request (a text, options), its digest, and in what was told part by part."""
+    blank = {"request": {}, "digest": _BLANK, "idempotency_key": None}  # to send it again is to want it again
+    await connection.execute(update(_jobs).where(_jobs.c.id.in_(jobs)).values(**blank))
     await connection.execute(delete(_events).where(_events.c.job.in_(jobs), _events.c.name == "partial"))
 
 

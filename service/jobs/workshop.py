@@ -79,16 +79,26 @@ class Workshop:
         """Work on a job, if it waits for somebody."""
         if self._park_at is not None:
             return  # it stays queued in the database, and is found there
-        job = await self._store.claim(identifier, self.name, self._settings.job_lease_seconds)
+        try:
+            with self._folders.lock(identifier) as locked:
+                if locked:  # else it is found again when whoever holds it lets go without having done it
+                    await self._take_on(identifier)
+        except JobLost as error:
+            job = await self._claimed(identifier)
+            if job is not None:
+                await self._end(job, "failed", error)
+
+    async def _take_on(self, identifier: str) -> None:
+        """Work on a job whose folder is held."""
+        job = await self._claimed(identifier)
         if job is None:
             return
-        with self._folders.lock(identifier) as locked:
-            if not locked:
-                await self._store.give_back(identifier, self.name)
-                return
-            metrics.job_began(time.time() - job.queued)
-            log.info("job begun", extra={"fields": {"job": job.id, "kind": job.kind, "attempt": job.attempts}})
-            await self._hold(job)
+        metrics.job_began(time.time() - job.queued)
+        log.info("job begun", extra={"fields": {"job": job.id, "kind": job.kind, "attempt": job.attempts}})
+        await self._hold(job)
+
+    async def _claimed(self, identifier: str) -> Job | None:
+        return await self._store.claim(identifier, self.name, self._settings.job_lease_seconds)
 
     async def _hold(self, job: Job) -> None:
         """Work, and let go however it ends."""
@@ -106,11 +116,14 @@ class Workshop:
                 await self._end(job, "failed", error)
             else:
                 await self._give_back(job, at_once=False)
+        except FileNotFoundError as error:
+            lost = JobLost("The files of the job went while it was worked on; send it again.")
+            await self._end(job, "failed", error if self._folders.of(job.id).exists() else lost)
         except Exception as error:  # whatever a job's input brings up, its owner must hear of it
             await self._end(job, "failed", error)
         else:
             # Before the state: a worker that dies in between leaves a result to be found, and nothing to be removed.
-            await asyncio.to_thread(self._folders.keep_result, job.id)
+            await self._tidy(self._folders.keep_result, job)
             await self._end(job, "done", progress=progress)
 
     async def _watched(self, job: Job) -> Progress:
@@ -172,23 +185,29 @@ class Workshop:
         self, job: Job, state: State, error: Exception | None = None, progress: Progress | None = None
     ) -> None:
         problem = None if error is None else self._problem(error, job)
-        if error is not None:
-            log.info("job failed", extra={"fields": {"job": job.id, "code": problem and problem["code"]}})
-        if problem is not None and problem["code"] == "internal":
-            log.error("unforeseen error in a job", exc_info=error, extra={"fields": {"job": job.id}})
         keep = 3600 * self._settings.job_hours
-        if await self._store.end(job.id, self.name, state, keep, progress=progress, problem=problem):
-            metrics.job_ended(job.kind, state, time.time() - (job.started or job.created))
-            if state == "failed":
-                await asyncio.to_thread(self._folders.remove, job.id)
-        else:
+        if not await self._store.end(job.id, self.name, state, keep, progress=progress, problem=problem):
             await self._clear_up(job)
+            return
+        metrics.job_ended(job.kind, state, time.time() - (job.started or job.created))
+        if problem is not None:
+            log.info("job failed", extra={"fields": {"job": job.id, "code": problem["code"]}})
+            if problem["code"] == "internal" and not isinstance(error, JobLost):
+                log.error("unforeseen error in a job", exc_info=error, extra={"fields": {"job": job.id}})
+            await self._tidy(self._folders.remove, job)
 
     async def _clear_up(self, job: Job) -> None:
         """Remove what is left of a job that was called off; another worker's is left alone."""
         found = await self._store.find(job.id)
         if found is None or found.state == "cancelled":
-            await asyncio.to_thread(self._folders.remove, job.id)
+            await self._tidy(self._folders.remove, job)
+
+    async def _tidy(self, how: Callable[[str], None], job: Job) -> None:
+        """Remove files of a job; what stays is removed when its time is over, if not before."""
+        try:
+            await asyncio.to_thread(how, job.id)
+        except OSError as error:
+            log.error("files of a job cannot be removed: %s", error, extra={"fields": {"job": job.id}})
 
     async def _give_back(self, job: Job, *, at_once: bool) -> None:
         """Put it back. Unless it may go on `at_once`, whoever looks for stranded jobs finds it in some seconds."""

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from service.clock import WallClock
 from service.history.history import History, Wanted
-from service.history.retention import DAY_SECONDS, Retention
+from service.history.retention import DAY_SECONDS, INTERVAL_SECONDS, Retention
 from tests.history.conftest import START, analysis, listed
 
 DAY_MINUTES = 24 * 60
@@ -28,7 +29,7 @@ def clocks() -> Clocks:
 
 
 def retention(history: History, clocks: Clocks, history_days: float = 30, audit_days: float = 365) -> Retention:
-    return Retention(history, history_days, audit_days, lambda: clocks.now, lambda: clocks.passed)
+    return Retention(history, history_days, audit_days, WallClock(lambda: clocks.now, lambda: clocks.passed))
 
 
 async def kept(history: History) -> int:
@@ -80,6 +81,7 @@ async def test_a_clock_that_stays_where_it_jumped_is_believed_at_the_next_sweep(
     sweeper = retention(history, clocks)
     clocks.now += 40 * DAY_SECONDS
     assert await sweeper.sweep() == 0
+    clocks.wait(days=0.9 * INTERVAL_SECONDS / DAY_SECONDS)
     assert await sweeper.sweep() == 1
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from service.database import Database
 from service.jobs.progress import Progress
-from service.jobs.store import Job, JobStore
+from service.jobs.store import Job, JobStore, Unfinished
 from service.pipelines.analyze import ulid
-from service.settings import Settings
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
-    database = Database.of(Settings(state_folder=tmp_path))
+async def store(database_url: str) -> AsyncIterator[JobStore]:
+    """Jobs in each database."""
+    database = Database(database_url)
     yield JobStore(database)
     await database.close()
 
@@ -107,9 +106,35 @@ async def test_what_was_kept_long_enough_is_found_and_forgotten(store: JobStore)
     await store.add(one)
     await store.claim(one.id, "worker", 10)
     await store.end(one.id, "worker", "done", -5)
-    assert await store.expired(time.time()) == [one.id]
+    assert await store.expired(time.time(), blank=False) == [one.id]
+    await store.blank([one.id])
+    assert await store.expired(time.time(), blank=False) == []  # so it is not removed again at every look
+    assert await store.expired(time.time(), blank=True) == [one.id]
     await store.forget([one.id])
     assert await store.find(one.id) is None and await store.events(one.id, 0) == []
+
+
+async def test_a_key_whose_job_is_no_longer_kept_may_be_used_again(store: JobStore):
+    one = job(idempotency_key="k")
+    await store.add(one)
+    await store.blank([one.id])
+    assert await store.add(job(idempotency_key="k", digest="other"))
+
+
+async def test_more_jobs_than_a_statement_takes_are_asked_for_and_removed(store: JobStore):
+    one, others = job(), [ulid() for _ in range(33_000)]
+    await store.add(one)
+    assert await store.known([*others, one.id]) == {one.id: "queued"}
+    await store.blank([*others, one.id])
+    await store.forget([*others, one.id])
+    assert await store.known([one.id]) == {}
+
+
+async def test_who_looks_for_lost_jobs_reads_nothing_of_what_was_sent(store: JobStore):
+    one = job(request={"text": "a secret"})
+    await store.add(one)
+    (found,) = await store.unfinished()
+    assert found == Unfinished(one.id, "queued", one.queued, None, 0.0)
 
 
 async def test_a_caller_that_is_cancelled_at_any_moment_leaves_no_lock_behind(store: JobStore):

@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 
 from service.database import Database
+from service.jobs.folders import MEDIA_RESULT, TEXTS_RESULT
 from service.jobs.intake import Jobs, Wish
 from service.jobs.store import Job
 from service.settings import Settings
@@ -41,6 +42,7 @@ PAUSE_SECONDS = 20
 LIMIT_MEGABYTES = 200
 EVERY_SECONDS = 1.0
 OWNER = "long-jobs"
+LASTING = {MEDIA_RESULT, TEXTS_RESULT, "lock"}
 SENTENCES = ("I love how calm it is here", "The train leaves at nine", "What a dreadful waste of a day", "It is fine")
 
 
@@ -53,6 +55,8 @@ class Course:
     samples: list[tuple[float, int]] = field(default_factory=list)
     seconds: float = 0.0
     job: Job | None = None
+    orphans: list[str] = field(default_factory=list)
+    """Files that are left beside the result."""
 
     @property
     def peak_bytes(self) -> int:
@@ -136,6 +140,7 @@ async def run(names: list[str], scale: float) -> list[Course]:
                     if not warming:
                         course.idle_bytes = _used(worker)
                     await _follow(course, await submit(jobs, _wish(name), **{_field(name): path}), jobs, worker)
+                course.orphans = _orphans(jobs)
                 courses.append(course)
                 print(_line(course), flush=True)
         await database.close()
@@ -170,6 +175,12 @@ def _used(worker: RunningWorker) -> int:
     return used
 
 
+def _orphans(jobs: Jobs) -> list[str]:
+    """What lies in the folder of the jobs and is neither a result nor a lock."""
+    files = [path for path in jobs.folders.root.rglob("*") if path.is_file()]
+    return [str(path.relative_to(jobs.folders.root)) for path in files if path.name not in LASTING]
+
+
 def _wish(name: str) -> Wish:
     options = {"language": "en"}
     wish = Wish(owner=OWNER, kind=name, request={"options": options, "files": [name]}, digest="", unit="seconds")
@@ -197,7 +208,7 @@ def _line(course: Course) -> str:
     parts = course.job.parts if course.job else 0
     return (
         f"| {course.name} | {course.seconds:.0f} s | {parts} | {idle:.0f} | {peak:.0f} | {peak - idle:+.0f} ({held}) "
-        f"| {thirds} ({flat}) |"
+        f"| {thirds} ({flat}) | {', '.join(course.orphans) or 'none'} |"
     )
 
 
@@ -221,8 +232,8 @@ def report(courses: list[Course], scale: float) -> str:
             "worker and its decoding processes, in MB; idle is with all models loaded, after a short job of the same",
             "kind. The audio is speech with pauses (a third is speech), as 16 kHz WAV; the video a face that speaks.",
             "",
-            "| job | took | parts | idle | peak | above idle (≤ 200?) | medians of thirds (flat?) |",
-            "|---|---|---|---|---|---|---|",
+            "| job | took | parts | idle | peak | above idle (≤ 200?) | medians of thirds (flat?) | orphan files |",
+            "|---|---|---|---|---|---|---|---|",
             *(_line(course) for course in courses),
             "",
             "Memory over the run (MB):",
