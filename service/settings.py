@@ -145,6 +145,9 @@ class Settings(BaseSettings):
         default=5.0, gt=0, description="Pictures of a stream that are looked at; of more, the newest."
     )
     stream_frame_bytes: int = Field(default=4_000_000, gt=0, description="Largest frame of a stream.")
+    stream_text_characters: int = Field(
+        default=40_000, gt=0, description="Characters of all texts of a stream together; its summary reads them as one."
+    )
     stream_idle_seconds: float = Field(default=30.0, gt=0, description="A stream that sends nothing so long is closed.")
     stream_total_seconds: float = Field(default=1800.0, gt=0, description="Longest stream.")
     stream_summary_seconds: float = Field(

@@ -78,6 +78,8 @@ class StreamLimits:
     frame_bytes: int
     pictures_per_second: float
     """So many pictures are looked at; of more, the newest."""
+    text_characters: int
+    """Of all texts together."""
     idle_seconds: float
     """A stream that sends nothing so long is closed."""
     total_seconds: float
@@ -122,8 +124,8 @@ class StreamSummary:
 
 @dataclass(frozen=True)
 class StreamError:
-    """Why the service closes the stream. The code of the close is 4000 plus the problem's status. Where time is up, or
-    the service stops, a `summary` follows."""
+    """Why the service closes the stream. The code of the close is 4000 plus the problem's status. Where time is up,
+    there is more sound or text than a stream may have, or the service stops, a `summary` follows."""
 
     __pydantic_config__ = DOCUMENTED
 

@@ -35,6 +35,7 @@ from service.api.messages import (
     StreamStart,
     StreamStop,
     StreamSummary,
+    StreamText,
     StreamWarning,
     message_names,
     read_message,
@@ -43,6 +44,7 @@ from service.api.messages import (
 from service.api.problems import ProblemError, invalid, problem_of
 from service.api.text import check_length
 from service.domain.analysis import Analysis
+from service.media import TooLarge
 from service.observability import metrics
 from service.pipelines.analyze import check_language
 from service.pipelines.live import Event, Frame, Result, Session, Start, Trouble
@@ -229,21 +231,28 @@ class Conversation:
             raise ProblemError("timed_out", f"The summary took longer than {limit:g} s.") from None
 
     async def _listen(self, session: Session) -> ProblemError | None:
-        """Take what comes until `stop`; or why it ends without."""
+        """Take what comes until `stop`; or why it ends without, with what came so far."""
         while True:
             message = await self._receive()
             if isinstance(message, ProblemError):
                 return message
-            if isinstance(message, bytes):
-                await self._take(message, session)
-                continue
-            said = read_message(message)
-            if isinstance(said, StreamStop):
-                return None
-            if isinstance(said, StreamStart):
-                raise invalid("/type", "The stream has started already.")
+            try:
+                if isinstance(message, bytes):
+                    await self._take(message, session)
+                elif await self._hear(message, session):
+                    return None
+            except TooLarge as error:
+                return problem_of(error)
+
+    async def _hear(self, message: dict[str, Any], session: Session) -> bool:
+        """Take a text in; whether the message says instead that nothing more comes."""
+        said = read_message(message)
+        if isinstance(said, StreamStart):
+            raise invalid("/type", "The stream has started already.")
+        if isinstance(said, StreamText):
             check_length(said.text, self._settings)
             await session.text(said.text, Frame(b"", said.captured, time.monotonic()))
+        return isinstance(said, StreamStop)
 
     async def _take(self, data: bytes, session: Session) -> None:
         frame = self._frame(data)
@@ -363,6 +372,7 @@ class Conversation:
             frames_per_second=settings.stream_frames_per_second,
             frame_bytes=settings.stream_frame_bytes,
             pictures_per_second=settings.stream_pictures_per_second,
+            text_characters=settings.stream_text_characters,
             idle_seconds=settings.stream_idle_seconds,
             total_seconds=settings.stream_total_seconds,
         )

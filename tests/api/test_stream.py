@@ -261,6 +261,34 @@ async def test_sound_sent_faster_than_time_cannot_make_a_stream_longer(house):
         await refused(client, "too_large")
 
 
+async def test_texts_together_have_a_limit_and_a_summary_of_those_within_it(house):
+    async with house(stream_text_characters=20).started("text") as client:
+        await client.say(type="text", text="I love it")
+        await client.say(type="text", text="I love all of it")
+        error = await client.until("error")
+        assert error["problem"]["code"] == "too_large" and "20 characters" in error["problem"]["detail"]
+        assert (await client.until("summary"))["analysis"]["modalities"]["text"]["text"] == "I love it"
+        assert (await client.end())["code"] == 4413
+
+
+async def test_a_text_is_read_once_as_it_comes_and_once_in_the_whole(house, monkeypatch):
+    home = house()
+    read: list[str] = []
+    ask = home.backend.tools.models.text
+
+    async def counted(pieces: list[str]) -> Any:
+        read.extend(pieces)
+        return await ask(pieces)
+
+    monkeypatch.setattr(home.backend.tools.models, "text", counted)
+    async with home.started("text") as client:
+        for text in ("I love it", "I hate it"):
+            await client.say(type="text", text=text)
+        await client.say(type="stop")
+        await client.until("summary")
+    assert sorted(read) == ["I hate it", "I love it", "I love it\nI hate it"]
+
+
 async def test_where_the_use_forbids_faces_and_voices_a_stream_takes_texts_alone(house):
     async with line((home := house(use="workplace")).edge) as client:
         await client.open()
