@@ -40,7 +40,8 @@ def gauge(sentiment: Sentiment) -> str:
 def timeline(points: Sequence[TimelinePoint], seconds: float | None = None) -> str:
     """Valence over time: fused as bands and a line, each modality as a thinner line, gaps where nobody said anything.
 
-    `seconds` is the length of the media; by default the end of the last point. Empty without points.
+    `seconds` is the length of the media; by default the end of the last point. Empty without points. Where the page has
+    a player, `page.js` makes the plot a slider of it, for mouse and keys.
     """
     if not points:
         return ""

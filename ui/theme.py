@@ -50,6 +50,11 @@ def theme() -> Base:
         block_border_color="#e4e1db",
         block_border_color_dark="#2c323a",
         block_shadow="none",
+        input_border_width="1px",
+        input_border_color="#8b8780",  # 3:1 on white and on paper (WCAG 2.2, 1.4.11)
+        input_border_color_dark="#6d7681",
+        input_placeholder_color="#6b6965",  # 4.5:1 (1.4.3)
+        input_placeholder_color_dark="#98a2ad",
         input_background_fill="#ffffff",
         input_background_fill_dark="#12151a",
         button_primary_background_fill="*primary_600",

@@ -114,6 +114,19 @@ def test_a_click_into_the_timeline_plays_that_moment(visitor: Visitor) -> None:
     expect(visitor.panel.locator(".ms-playhead")).to_be_visible()
 
 
+def test_the_timeline_answers_to_keys_and_the_verdict_is_said_aloud(visitor: Visitor) -> None:
+    visitor.open("Audio")
+    visitor.panel.get_by_role("button", name="Inaugural").click()
+    visitor.wait()
+    slider = visitor.panel.get_by_role("slider", name="Moment to play")
+    slider.focus()
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.page.wait_for_function("() => [...document.querySelectorAll('audio')].some(one => one.currentTime == 2)")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("^2 s to 3 s: "))
+    said = visitor.verdict.get_by_role("heading").inner_text()
+    expect(visitor.page.locator(".ms-aloud")).to_contain_text(said)
+
+
 def test_together_gives_one_verdict_and_what_each_contributed(visitor: Visitor) -> None:
     visitor.open("Together")
     visitor.panel.get_by_role("button", name="A smile and kind words").click()

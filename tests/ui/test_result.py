@@ -99,6 +99,12 @@ def test_the_verdict_stands_first() -> None:
     assert re.search(r'data-label="positive".*<h2>Positive</h2>.*Judged by the words\..*81 %', html, re.DOTALL)
 
 
+def test_the_verdict_names_who_would_have_said_something_else() -> None:
+    parts = {"text": made_up.text("Lovely"), "face": made_up.face((1, 2, 3, 4), verdict=made_up.CROSS)}
+    html = shown(made_up.analysis("multimodal", modalities=parts))
+    assert "Judged by the words and the face; the face leans negative." in html
+
+
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
@@ -210,5 +216,5 @@ def test_a_problem_is_shown_with_its_sentence_and_request() -> None:
 
 
 def test_waiting_and_empty_places_say_so() -> None:
-    assert 'role="status"' in working("The service is reading…")
+    assert "<p>The service is reading…</p>" in working("The service is reading…")
     assert "verdict will stand here" in EMPTY

@@ -18,7 +18,7 @@ from ui.result.verdict import TITLES
 WAITING = """<section class="ms-result ms-blank"><p>Turn on the camera, the microphone, or both. The verdict over the
 last seconds will stand here as you go, and the whole when you stop.</p></section>"""
 
-OPENING = """<section class="ms-result ms-working" role="status"><p>Connecting to the service\u2026</p>
+OPENING = """<section class="ms-result ms-working"><p>Connecting to the service\u2026</p>
 <div class="ms-track" aria-hidden="true"><i></i></div></section>"""
 
 

@@ -1,4 +1,4 @@
-"""Valence over time, and the segments of speech, to be clicked to hear them."""
+"""Valence over time."""
 
 from __future__ import annotations
 
@@ -13,5 +13,6 @@ def over_time(answer: Analysis) -> str:
     seconds = answer.media.seconds if answer.media else None
     return (
         f'<article class="ms-card"><h3>Over time</h3>{timeline(answer.timeline, seconds)}'
-        '<p class="ms-small">Click into the plot to hear or see that moment in the player.</p></article>'
+        '<p class="ms-small ms-how" hidden>Click into the plot, or move along it with the arrow keys, to hear or see '
+        "that moment in the player.</p></article>"
     )

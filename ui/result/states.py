@@ -10,13 +10,13 @@ EMPTY = (
     """<section class="ms-result ms-blank"><p>The verdict will stand here, with everything it rests on.</p></section>"""
 )
 
-CALLED_OFF = """<section class="ms-result ms-blank" role="status"><p>The job was cancelled.</p></section>"""
+CALLED_OFF = """<section class="ms-result ms-blank"><p>The job was cancelled.</p></section>"""
 
 
 def working(sentence: str) -> str:
     """Shown while the service works."""
     return (
-        f'<section class="ms-result ms-working" role="status"><p>{text(sentence)}</p>'
+        f'<section class="ms-result ms-working"><p>{text(sentence)}</p>'
         '<div class="ms-track" aria-hidden="true"><i></i></div>'
         '<div class="ms-ghost" aria-hidden="true"></div>'
         '<div class="ms-ghost ms-ghost-low" aria-hidden="true"></div></section>'
@@ -30,7 +30,7 @@ def advancing(event: Progress) -> str:
     bar = f"<i {style(share=progress.fraction)}></i>" if known else "<i></i>"
     share = f"<b>{percent(progress.fraction)}</b>" if known else ""
     return (
-        '<section class="ms-result ms-working" role="status"><article class="ms-card ms-job">'
+        '<section class="ms-result ms-working"><article class="ms-card ms-job">'
         f"<p>{text(_how_far(event))}</p>{share}"
         f'<div class="ms-track{" ms-known" if known else ""}" aria-hidden="true">{bar}</div></article></section>'
     )

@@ -17,7 +17,7 @@ def verdict(answer: Analysis) -> str:
     sentiment = answer.sentiment
     kind = tone(sentiment)
     return f"""<article class="ms-card ms-verdict ms-{kind}" data-label="{kind}">
-<div class="ms-verdict-words" role="status"><p class="ms-eyebrow">Verdict</p><h2>{TITLES[kind]}</h2>
+<div class="ms-verdict-words"><p class="ms-eyebrow">Verdict</p><h2>{TITLES[kind]}</h2>
 <p class="ms-sentence">{text(sentence(answer))}</p>
 {_confidence(sentiment)}</div>{gauge(sentiment)}</article>"""
 
@@ -28,7 +28,23 @@ def sentence(answer: Analysis) -> str:
     if sentiment.abstained or sentiment.label is None:
         return _why_undecided(answer)
     basis = list_of([GIVEN[name] for name in answer.modalities.present()])
-    return f"Judged by {basis}." if basis else "Judged by what was given."
+    return f"Judged by {basis}{_dissent(answer)}." if basis else "Judged by what was given."
+
+
+def _dissent(answer: Analysis) -> str:
+    """`; the voice leans negative`: who would have said something else than the verdict."""
+    present = answer.modalities.present().items()
+    others = [
+        _side(name, part.sentiment)
+        for name, part in present
+        if part.sentiment.grounded and part.sentiment.leaning != answer.sentiment.label
+    ]
+    return f"; {list_of(others)}" if others else ""
+
+
+def _side(name: str, sentiment: Sentiment) -> str:
+    """`the words lean positive`."""
+    return f"{GIVEN[name]} {'lean' if name == 'text' else 'leans'} {sentiment.leaning}"
 
 
 def _why_undecided(answer: Analysis) -> str:
@@ -44,9 +60,9 @@ def _why_undecided(answer: Analysis) -> str:
 
 
 def _sides(answer: Analysis) -> str:
-    """`the words are positive, the face is negative`."""
-    said = [f"{GIVEN[name]} leans {part.sentiment.leaning}" for name, part in answer.modalities.present().items()]
-    return ", ".join(said).replace("the words leans", "the words lean") or "the parts disagree"
+    """`the words lean positive, the face leans negative`."""
+    said = [_side(name, part.sentiment) for name, part in answer.modalities.present().items()]
+    return ", ".join(said) or "the parts disagree"
 
 
 def _confidence(sentiment: Sentiment) -> str:

@@ -11,6 +11,9 @@ from ui.result.evidence import chip
 WEAKEST_FULL_COLOUR = 0.25
 """A word that moves the valence by less is paler, even if it is the strongest of its text."""
 
+KEY = """<p class="ms-small">The stronger a word is coloured, the further it moves the verdict: towards
+<span class="ms-tow ms-positive">positive</span> or towards <span class="ms-tow ms-negative">negative</span>.</p>"""
+
 FAINTEST_SHARE = 0.15
 """Words that move the valence by less than this share of the strongest stay uncoloured: they are noise to the eye."""
 
@@ -23,7 +26,7 @@ def words(answer: Analysis) -> str:
     weights = answer.explanation.words if answer.explanation else ()
     origin = " <small>as heard</small>" if part.source == "transcript" else ""
     body = coloured(part.text, weights)
-    key = '<p class="ms-small">Colour shows how far a word moves the verdict.</p>' if "<mark" in body else ""
+    key = KEY if "<mark" in body else ""
     return (
         f'<article class="ms-card"><h3>Words{origin}</h3>'
         f'<p class="ms-text" dir="auto">{body}</p>{key}'

@@ -19,7 +19,8 @@ from ui.tabs.asking import Desk, picture_url
 from ui.visitors import session_now
 
 PAGE = 25
-COLUMNS = ["UTC", "What", "Verdict", "Sure", "Words"]
+COLUMNS = ["UTC", "Verdict", "Words", "What", "Sure"]
+"""What matters most first: on a phone the rest lies beside the screen."""
 WHAT = {"text": "Text", "audio": "Voice", "image": "Picture", "video": "Video", "multimodal": "Several"}
 ALL = "all"
 NOTHING = """<section class="ms-result ms-blank"><p>{}</p></section>"""
@@ -168,10 +169,10 @@ def _row(one: Analysis) -> list[str]:
     part = one.modalities.text
     return [
         _when(one.created),
-        WHAT.get(one.kind, one.kind),
         (verdict.label or "undecided").capitalize(),
-        percent(verdict.confidence) if verdict.telling else "",
         " ".join((part.text if part else "").split())[:160],
+        WHAT.get(one.kind, one.kind),
+        percent(verdict.confidence) if verdict.telling else "",
     ]
 
 
@@ -193,7 +194,7 @@ def _parts() -> Parts:
                 show_search="none",
                 buttons=[],
                 max_height=520,
-                column_widths=["124px", "76px", "88px", "60px", "240px"],
+                column_widths=["116px", "92px", "200px", "80px", "64px"],
                 elem_classes="ms-list",
             )
             more = gr.Button("Show more", size="sm", visible=False)
