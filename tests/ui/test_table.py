@@ -79,8 +79,8 @@ async def desk(stand_in: StandIn, tmp_path: Path) -> AsyncIterator[Desk]:
 
 async def test_the_list_shows_so_many_and_whether_there_are_more(desk: Desk) -> None:
     listed, ids, more, shown, *_ = await Shelf(desk).listed("all", "all", 2)
-    assert [row[-1] for row in listed["value"]] == ["three", "two"]
-    assert listed["value"][0][:4] == ["24 Nov 06:30", "Text", "Positive", "81 %"]
+    assert [row[2] for row in listed["value"]] == ["three", "two"]
+    assert listed["value"][0] == ["24 Nov 06:30", "Positive", "three", "Text", "81 %"]
     assert (ids, more["visible"]) == (["kept-2", "kept-1"], True)
     assert "Choose a line" in shown
     assert (await Shelf(desk).listed("all", "all", 3))[2]["visible"] is False
