@@ -138,7 +138,7 @@ def _found(
     frame_seconds: float = 0.0,
 ) -> Found:
     """Fuse what is seen well enough; say what is not."""
-    clear = [sighting for sighting in sightings if sighting.quality >= min_quality]
+    clear = [sighting for sighting in sightings if sighting.quality > 0 and sighting.quality >= min_quality]
     notices = (*notices, *_doubts(sightings, min_quality))
     used = ("face", "detector") if sightings else ("detector",)
     if not clear:
