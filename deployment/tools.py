@@ -46,6 +46,8 @@ class Tool:
     archive: str = ""
     debian: str = ""
     quick: bool = False
+    library: bool = False
+    """Python packages without a program: what is found is the Python that has them."""
 
     @property
     def folder(self) -> Path:
@@ -55,7 +57,8 @@ class Tool:
     @property
     def found(self) -> Path | None:
         """The program, or for npm packages that are libraries their folder; None if it is not here."""
-        for path in (self.folder / "bin" / self.name, self.folder / "node_modules" / ".bin" / self.name):
+        program = "python" if self.library else self.name
+        for path in (self.folder / "bin" / program, self.folder / "node_modules" / ".bin" / self.name):
             if path.exists():
                 return path
         if self.npm:
