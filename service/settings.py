@@ -138,6 +138,16 @@ class Settings(BaseSettings):
     )
 
     max_streams: int = Field(default=20, ge=0, description="Streams that one gateway process holds open at once.")
+    max_event_streams: int = Field(
+        default=100, ge=1, description="Readers of the events of jobs that one gateway process holds open at once."
+    )
+    client_share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Of the places of streams, readers of events, large bodies and waiting jobs, the part that one "
+        "client may have; unset, all on loopback and else half.",
+    )
     stream_frames_per_second: float = Field(
         default=60.0, gt=0, description="Frames (pictures, sound, texts) that a stream may send, averaged over 2 s."
     )
@@ -254,6 +264,11 @@ class Settings(BaseSettings):
     )
     cors_origins: str = Field(
         default="", description="Origins, as `https://app.example.org`, whose pages may ask; `*` for all."
+    )
+    allowed_hosts: str = Field(
+        default="auto",
+        description="Names that the service may be asked by, as `api.example.org,.example.net`; `*` for all. `auto`: "
+        "on loopback without access control and proxies none that a stranger could own, else all.",
     )
 
 

@@ -6,6 +6,7 @@ import logging
 
 from service.access.addresses import is_loopback, networks
 from service.access.door import Authentication, Door
+from service.access.hosts import Hosts
 from service.access.jwks import key_set
 from service.access.key_ring import KeyFile, KeyRing, checked_rate, parse_records
 from service.access.rates import Rates, redis_windows
@@ -13,6 +14,7 @@ from service.access.tokens import KeySource, OneKey, Tokens, public_key_file, se
 from service.settings import Settings
 
 DEFAULT_RATE = "100/minute"
+DEFAULT_SHARE = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +26,21 @@ def build_door(settings: Settings) -> Door:
         _rates(settings),
         networks(settings.trusted_proxies),
         origins(settings),
-        settings.protect_metrics,
+        protect_metrics=settings.protect_metrics,
+        hosts=_hosts(settings),
     )
 
 
 def origins(settings: Settings) -> tuple[str, ...]:
     """The origins whose pages may ask."""
     return tuple(part.strip() for part in settings.cors_origins.split(",") if part.strip())
+
+
+def share_of(settings: Settings) -> float:
+    """Of the places for what goes on for long, the part that one client may have."""
+    if settings.client_share is not None:
+        return settings.client_share
+    return 1.0 if is_loopback(settings.host) else DEFAULT_SHARE
 
 
 def warn_if_open(settings: Settings) -> None:
@@ -44,6 +54,17 @@ def warn_if_open(settings: Settings) -> None:
             " Set SENTIMENT_AUTH, unless a gateway in front checks who asks.",
             settings.host,
         )
+
+
+def _hosts(settings: Settings) -> Hosts | None:
+    """None where any name will do: what callers have to prove is not known to a page, or an operator says so."""
+    names = [part.strip() for part in settings.allowed_hosts.split(",") if part.strip()]
+    if "*" in names:
+        return None
+    if names != ["auto"]:
+        return Hosts(names)
+    public = not is_loopback(settings.host) or settings.trusted_proxies
+    return None if public or settings.auth != "off" else Hosts((), strangers_cannot_own=True)
 
 
 def _rates(settings: Settings) -> Rates | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.types import Scope
@@ -11,12 +11,16 @@ from service.access.addresses import Network, believe_proxies, bucket
 from service.access.bursts import KINDS, Bursts
 from service.access.caller import ANYONE, NOBODY, Caller
 from service.access.credentials import Credential, credential_of
+from service.access.hosts import Hosts
 from service.access.key_ring import PREFIX, KeyRing
 from service.access.policy import UNCOUNTED, Need, needed
 from service.access.rates import Budget, Rates
-from service.access.refusals import Forbidden, ForeignOrigin, Refused, Unauthenticated
+from service.access.refusals import Forbidden, ForeignHost, ForeignOrigin, Refused, Unauthenticated
 from service.access.tokens import Tokens
 from service.observability import metrics
+
+_TOLD_BY_BROWSERS = frozenset({b"host", b"origin", b"sec-fetch-site"})
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authentication:
@@ -58,13 +62,16 @@ class Door:
         rates: Rates | None = None,
         trusted: Sequence[Network] = (),
         origins: Sequence[str] = (),
+        *,
         protect_metrics: bool = False,
+        hosts: Hosts | None = None,
     ) -> None:
         self._authentication = authentication
         self._rates = rates
         self._trusted = trusted
         self._origins = frozenset(origins)
         self._protect_metrics = protect_metrics
+        self._hosts = hosts
         self._bursts = Bursts()
         self.guarded = authentication is not None or rates is not None
         """Whether `admit` has anything to do."""
@@ -80,22 +87,35 @@ class Door:
         caller = scope["caller"] = await self._known(scope, needed(endpoint, self._protect_metrics))
         if self._rates is None or endpoint in UNCOUNTED:
             return Admission(caller)
-        return Admission(caller, await self._rates.spend(_client(scope, caller), caller.rate))
+        return Admission(caller, await self._rates.spend(client_of(scope), caller.rate))
 
-    def check_origin(self, scope: Scope) -> None:
-        """Raises `ForeignOrigin` for a WebSocket that a page of another origin opens; CORS does not cover those."""
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"origin", b"host")}
-        origin = headers.get(b"origin")
-        if origin is None or self._origins & {"*", origin}:
-            return
-        if origin.partition("://")[2] != headers.get(b"host"):
+    def check_page(self, scope: Scope) -> None:
+        """Refuse what a page of a stranger has a browser send. Raises `ForeignHost` and `ForeignOrigin`.
+
+        Nobody but browsers sends `Origin` and `Sec-Fetch-Site`, and no page can change what they say. What only reads
+        may be asked from anywhere, for CORS keeps the answer from the page; WebSockets are not covered by it.
+        """
+        found = {name: value for name, value in scope["headers"] if name in _TOLD_BY_BROWSERS}
+        host = found.get(b"host")
+        if self._hosts is not None and host is not None and not self._hosts.knows(host):
+            metrics.auth_failed(ForeignHost.reason)
+            raise ForeignHost
+        if len(found) > 1 and scope.get("method") not in _READING and not self._is_own_page(found):
             metrics.auth_failed(ForeignOrigin.reason)
             raise ForeignOrigin
+
+    def _is_own_page(self, found: Mapping[bytes, bytes]) -> bool:
+        origin, site = found.get(b"origin"), found.get(b"sec-fetch-site")
+        if origin is not None:
+            name = origin.decode("latin-1")
+            if self._origins & {"*", name} or name.partition("://")[2] == found.get(b"host", b"").decode("latin-1"):
+                return True
+        return origin is None if site is None else site in (b"same-origin", b"none")
 
     def answered(self, scope: Scope, status: int) -> None:
         """Watch for bursts of refusals."""
         if status in KINDS:
-            self._bursts.note(_client(scope, scope.get("caller", NOBODY)), status)
+            self._bursts.note(client_of(scope), status)
 
     async def check_rates(self) -> None:
         """Raises if the shared rate limits can't be reached."""
@@ -122,7 +142,7 @@ class Door:
         except Refused as refused:
             metrics.auth_failed(refused.reason)
             if self._rates is not None:
-                await self._rates.spend(_client(scope, scope.get("caller", NOBODY)))  # trying keys out has a limit too
+                await self._rates.spend(client_of(scope))  # trying keys out has a limit too
             raise
         return caller
 
@@ -134,5 +154,7 @@ class Door:
         return await authentication.caller(credential)
 
 
-def _client(scope: Scope, caller: Caller) -> str:
+def client_of(scope: Scope) -> str:
+    """Whose requests are counted together: the name of a known caller, else the address."""
+    caller = scope.get("caller", NOBODY)
     return caller.name if caller not in (ANYONE, NOBODY) else f"address:{bucket(scope)}"

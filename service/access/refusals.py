@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Reason = Literal["missing", "malformed", "unknown", "expired", "invalid", "scope", "origin", "unreachable"]
+Reason = Literal["missing", "malformed", "unknown", "expired", "invalid", "scope", "origin", "host", "unreachable"]
 """Why it failed, for metrics."""
 
 _REALM = 'Bearer realm="multimodal-sentiment"'
@@ -39,12 +39,23 @@ class Forbidden(Refused):
 
 
 class ForeignOrigin(Refused):
-    """A page of another origin opened a WebSocket, which browsers let it do without asking."""
+    """A page of another origin opens a WebSocket or sends something, which browsers let it do without asking."""
 
     reason = "origin"
 
     def __init__(self) -> None:
-        super().__init__("Pages of this origin may not connect; the operator lists those that may.")
+        super().__init__(
+            "Pages of this origin may not ask; the operator lists those that may in SENTIMENT_CORS_ORIGINS."
+        )
+
+
+class ForeignHost(Refused):
+    """The service was asked by a name that is none of its own."""
+
+    reason = "host"
+
+    def __init__(self) -> None:
+        super().__init__("The service has no such name; the operator lists its names in SENTIMENT_ALLOWED_HOSTS.")
 
 
 class KeysUnreachable(Refused):

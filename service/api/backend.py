@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from service.access.configured import share_of
 from service.api.admission import Admission
+from service.api.places import Places
 from service.api.problems import ProblemError
 from service.database import Database
 from service.history.history import History
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from service.pipelines.analyze import Tools
     from service.settings import Settings
 
+LARGE_BODIES = 4
+"""Of each process at once."""
+
 
 @dataclass
 class Backend:
@@ -33,8 +38,6 @@ class Backend:
     """None until models and decoder have started, and after they were closed."""
     start_problem: str | None = None
     """Why they could not be started, in one sentence; it is tried again."""
-    open_streams: int = 0
-    """WebSockets of `/v1/stream` that are open now."""
     checks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     """What else /health asks, by name (`database`, `queue`): each returns when it is well, and raises when not."""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
@@ -46,6 +49,21 @@ class Backend:
     def texts(self) -> Admission:
         """The places of requests for texts."""
         return Admission(self.settings.steady_text_requests, self.settings.max_text_requests)
+
+    @cached_property
+    def streams(self) -> Places:
+        """WebSockets of `/v1/stream` that are open now."""
+        return Places("streams are open", self.settings.max_streams, share_of(self.settings))
+
+    @cached_property
+    def event_streams(self) -> Places:
+        """Readers of the events of jobs."""
+        return Places("readers of events are connected", self.settings.max_event_streams, share_of(self.settings))
+
+    @cached_property
+    def large_bodies(self) -> Places:
+        """Texts that take much memory before they can be read."""
+        return Places("long lists of texts are coming in", LARGE_BODIES, share_of(self.settings))
 
     @cached_property
     def database(self) -> Database:

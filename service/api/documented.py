@@ -71,7 +71,7 @@ def document_access(document: dict[str, Any], settings: Settings) -> None:
     """Say of each operation whom it is for, and what whoever else comes or comes too often is answered."""
     for path, item in document["paths"].items():
         need = needed(path, settings.protect_metrics)
-        codes = () if need == "open" else ("unauthenticated", "forbidden")
+        codes = ("forbidden",) if need == "open" else ("unauthenticated", "forbidden")
         codes += () if path in UNCOUNTED else ("rate_limited", "shutting_down")
         for operation in item.values():
             _add_problems(operation["responses"], codes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import secrets
 import time
@@ -154,6 +155,7 @@ class Exchange:
         self._lifecycle.enter(self)
         try:
             self._check_open()
+            self._door.check_page(self._scope)
             if guarded and self._door.guarded:
                 self._budget = (await self._door.admit(self._scope, self._endpoint)).budget
             self._check_length()
@@ -198,13 +200,25 @@ class Exchange:
 
     async def _stop_in_time(self) -> None:
         """Cancel the work, once, when its client is gone or its time is up; what it holds it gives back on the way."""
-        limit = self._allowed.seconds
+        left = asyncio.ensure_future(self._client_left())
         try:
-            await asyncio.wait_for(self._client_left(), max(limit - WATCH_AFTER_SECONDS, 0))
-            problem = ProblemError("cancelled", "The client went away before the answer was ready.")
-        except (asyncio.TimeoutError, TimeoutError):
-            problem = ProblemError("timed_out", f"The request took longer than {limit:g} s; send less at once.")
-        self._stop_with(problem)
+            while not left.done() and (seconds := self._allowed.seconds_after(self._bytes_in) - self._seconds()) > 0:
+                await asyncio.wait([left], timeout=None if math.isinf(seconds) else seconds)
+        finally:
+            left.cancel()
+        if left.done() and not left.cancelled():
+            left.result()
+            self._stop_with(ProblemError("cancelled", "The client went away before the answer was ready."))
+        else:
+            self._stop_with(self._timed_out())
+
+    def _timed_out(self) -> ProblemError:
+        limit = self._allowed.seconds_after(self._bytes_in)
+        if limit < self._allowed.seconds:
+            detail = f"After {limit:.0f} s only {self._bytes_in:,} bytes had come; send it over a faster connection."
+        else:
+            detail = f"The request took longer than {limit:g} s; send less at once."
+        return ProblemError("timed_out", detail)
 
     def _stop_with(self, problem: ProblemError) -> None:
         if self._task is not None and self._stopped is None and not self._finished:

@@ -20,7 +20,7 @@ from service.access.caller import Caller, caller_of
 from service.api.backend import backend_of
 from service.api.documented import problem_responses, routes_about
 from service.api.problems import ProblemError, invalid
-from service.api.queries import query_parameters, read_query
+from service.api.queries import ULID, query_parameters, read_query
 from service.api.schemas import HistoryPage
 from service.database import DatabaseError
 from service.domain.analysis import Analysis, Notice
@@ -39,8 +39,8 @@ EXPORTS: dict[str, tuple[Callable[[AsyncIterator[Stored]], AsyncIterator[bytes]]
     "json": (as_json, "application/json"),
 }
 
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-_PLACE = re.compile(r"(-?\d{1,15})\.([0-7][0-9A-HJKMNP-TV-Z]{25})", re.ASCII)
+_ULID = re.compile(ULID)
+_PLACE = re.compile(rf"(-?\d{{1,15}})\.({ULID})", re.ASCII)
 _RECEIPT = {
     "Deletion-Receipt": {
         "description": "How many analyses were removed, and the number of the audit row that says so.",

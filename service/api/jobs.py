@@ -14,9 +14,12 @@ from pydantic import Field
 from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from service.access import use
-from service.access.caller import caller_of
+from service.access.caller import ANYONE, Caller, caller_of
+from service.access.configured import share_of
+from service.access.door import client_of
 from service.api.backend import Backend, backend_of
 from service.api.documented import (
     FILE_PROBLEMS,
@@ -28,8 +31,9 @@ from service.api.documented import (
 from service.api.history import check_store
 from service.api.job_views import JobPage, JobView, server_sent, view
 from service.api.options import options_from_form
+from service.api.places import Places
 from service.api.problems import ProblemError, invalid
-from service.api.queries import query_parameters, read_query
+from service.api.queries import ULID, query_parameters, read_query
 from service.api.schemas import Results, json_response
 from service.api.text import check_length
 from service.api.uploads import Form, FormRules, receive_form
@@ -47,7 +51,7 @@ HEARTBEAT_SECONDS = 10.0
 MAX_KEY_CHARACTERS = 200
 
 _MEDIA = ("audio", "image", "video")
-_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_ID = re.compile(ULID)
 _SEEN_PROBLEMS = ("not_found", "cancelled", "internal", "not_ready", "timed_out")
 _FORMS = {
     "application/json": results.as_json,
@@ -64,6 +68,20 @@ _ALIASES = {
 }
 
 router = routes_about("jobs")
+
+
+class Events(StreamingResponse):
+    """Server-sent events, which take a place for as long as they are listened to."""
+
+    def __init__(self, events: AsyncIterator[bytes], places: Places) -> None:
+        # `no` keeps nginx from holding events back until it has a buffer full of them.
+        super().__init__(events, headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them. Raises `overloaded` and `rate_limited`, before anything is sent."""
+        with self._places.of(client_of(scope)):
+            await super().__call__(scope, receive, send)
 
 
 @dataclass(frozen=True)
@@ -130,9 +148,10 @@ async def post_job(request: Request) -> Response:
     key = _key(request)
     length = request.headers.get("content-length", "")
     await jobs.admit(int(length) if length.isdigit() else 0)
+    await _check_share(backend, caller_of(request.scope))
     longest = backend.settings.max_text_characters * MAX_BYTES_OF_A_CHARACTER
     rules = FormRules(files=("file", *_MEDIA), texts={"text": longest, "column": 400}, digested=True)
-    async with receive_form(request, rules, jobs.folders) as form:
+    async with receive_form(request, rules, jobs.folders, jobs.folders.check_space) as form:
         options = options_from_form(form.options, request.query_params)
         check_store(options, request)
         wish = await _wish(form, options, backend, request, key)
@@ -198,7 +217,7 @@ async def delete_job(request: Request, identifier: str) -> Response:
             ),
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **problem_responses("invalid_input", *_SEEN_PROBLEMS),
+        **problem_responses("invalid_input", "overloaded", *_SEEN_PROBLEMS),
     },
     openapi_extra={
         "parameters": [
@@ -217,10 +236,8 @@ async def get_job_events(request: Request, identifier: str) -> Response:
     given = request.headers.get("last-event-id", "0")
     if not given.isdecimal() or not given.isascii() or len(given) > 9:
         raise invalid("/Last-Event-ID", "This must be the id of an event: a whole number.")
-    job = await _found(request, identifier)
-    stream = _told(backend_of(request), job, int(given))
-    # `no` keeps nginx from holding events back until it has a buffer full of them.
-    return StreamingResponse(stream, headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+    backend, job = backend_of(request), await _found(request, identifier)
+    return Events(_told(backend, job, int(given)), backend.event_streams)
 
 
 @router.get(
@@ -258,6 +275,13 @@ async def get_job_result(request: Request, identifier: str) -> Response:
     media_type = _preferred(request.headers.get("accept", "*/*"))
     headers = {"Content-Type": f"{media_type}; charset=utf-8" if media_type == "text/csv" else media_type}
     return StreamingResponse(_streamed(_FORMS[media_type](path)), headers=headers)
+
+
+async def _check_share(backend: Backend, caller: Caller) -> None:
+    """Raises `rate_limited` for a known caller whose jobs alone fill its share of the queue."""
+    most = max(1, int(backend.settings.max_queued_jobs * share_of(backend.settings)))
+    if caller != ANYONE and await backend.jobs.store.waiting_of(caller.name) >= most:
+        raise ProblemError("rate_limited", f"{most:,} jobs of yours wait, which is a client's share; try again later.")
 
 
 async def _wish(form: Form, options: Options, backend: Backend, request: Request, key: str | None) -> Wish:

@@ -25,6 +25,7 @@ _LIMITS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("max_texts", "texts"),
             ("max_job_rows", "texts"),
             ("stream_frame_bytes", "bytes"),
+            ("stream_text_characters", "characters"),
             ("stream_total_seconds", "seconds"),
         ),
         "too_long": (("max_text_characters", "characters"),),
@@ -33,15 +34,21 @@ _LIMITS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("decode_cpu_seconds", "seconds"),
             ("decode_stall_seconds", "seconds"),
         ),
+        "forbidden": (("cors_origins", ""), ("allowed_hosts", "")),
         "use_restricted": (("use", ""),),
         "unauthenticated": (("auth", ""),),
         "expired": (("job_hours", "hours"), ("history_days", "days")),
-        "rate_limited": (("rate_limit", ""), ("stream_frames_per_second", "frames a second")),
+        "rate_limited": (
+            ("rate_limit", ""),
+            ("client_share", ""),
+            ("stream_frames_per_second", "frames a second"),
+        ),
         "overloaded": (
             ("max_text_requests", "requests at once"),
             ("queue_limit", "items"),
             ("decoders", "files at once"),
             ("max_streams", "streams"),
+            ("max_event_streams", "readers"),
             ("max_queued_jobs", "jobs"),
             ("min_free_bytes", "bytes"),
         ),
@@ -83,10 +90,16 @@ def entry(kind: ProblemKind, settings: Settings) -> dict[str, object]:
     return {"type": f"/problems/{kind.code}", **asdict(kind), "limits": limits_of(kind.code, settings)}
 
 
-def sentence(limit: Limit) -> str:
-    """A limit for people to read."""
-    value = f"{limit.value:,g}" if isinstance(limit.value, float) else f"{limit.value:,}" if limit.unit else limit.value
-    return f"{limit.meaning} {value} {limit.unit}".strip() + f" ({limit.setting})."
+def sentence(limit: Limit, where: str = "Here") -> str:
+    """A limit for people to read; `where` it is in force."""
+    return f"{limit.meaning} {where}: {_shown(limit)} ({limit.setting})."
+
+
+def _shown(limit: Limit) -> str:
+    if not limit.unit:
+        return f"`{limit.value}`" if limit.value != "" else "none"
+    number = f"{limit.value:,g}" if isinstance(limit.value, float) else f"{limit.value:,}"
+    return f"{number} {limit.unit}"
 
 
 def markdown(settings: Settings) -> str:
@@ -103,12 +116,14 @@ def markdown(settings: Settings) -> str:
         lines += [f"## {kind.code}", "", f"**{kind.status}** {kind.title}.", "", kind.cause, "", f"*{kind.remedy}*", ""]
         if kind.retry_after_seconds is not None:
             lines += [f"`Retry-After`: {kind.retry_after_seconds} s or longer.", ""]
-        found = [f"- {sentence(limit)}" for limit in limits_of(kind.code, settings)]
+        found = [f"- {sentence(limit, 'By default')}" for limit in limits_of(kind.code, settings)]
         lines += [*found, ""] if found else []
     return "\n".join(lines)
 
 
 def _plain(value: object) -> float | str:
+    if value is None:
+        return "unset"
     return value if isinstance(value, (int, float, str)) else str(value)
 
 

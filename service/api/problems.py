@@ -87,9 +87,10 @@ _KINDS = (
     ProblemKind(
         "forbidden",
         403,
-        "This key may not do that",
-        "The key or token is good, but lacks the scope that the route needs; `detail` names it.",
-        "Ask the operator for a key with that scope.",
+        "You may not do that",
+        "The key or token is good, but lacks the scope that the route needs; or a page of another origin asks; or the "
+        "service is asked by a name that is none of its own. `detail` says which.",
+        "Ask the operator for a key with that scope, or to list the page's origin or the name.",
     ),
     ProblemKind(
         "use_restricted",
@@ -257,6 +258,7 @@ _BY_ERROR: Mapping[type[Exception], str] = MappingProxyType(
         refusals.Unauthenticated: "unauthenticated",
         refusals.Forbidden: "forbidden",
         refusals.ForeignOrigin: "forbidden",
+        refusals.ForeignHost: "forbidden",
         refusals.KeysUnreachable: "not_ready",
         refusals.RateLimited: "rate_limited",
         UseRestricted: "use_restricted",

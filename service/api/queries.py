@@ -12,6 +12,9 @@ from service.api.problems import FieldError, invalid_fields
 
 Asked = TypeVar("Asked")
 
+ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
+"""How analyses and jobs are named, as a pattern (github.com/ulid/spec)."""
+
 
 def read_query(kind: type[Asked], query: QueryParams) -> Asked:
     """The query as the dataclass `kind`. Raises `invalid_input` for what is unknown, given twice, or wrong."""

@@ -16,7 +16,7 @@ from service.api.problems import ProblemError, problem_of
 from service.observability import logs, metrics
 
 REFUSED = 4000
-"""Added to the status of a Problem it is the code that closes a socket whose server can't answer the handshake."""
+"""Added to the status of a Problem it is the code that closes a WebSocket."""
 BROKEN = 1011
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Socket:
             self._account()
 
     async def _admit(self) -> None:
-        self._door.check_origin(self._scope)
+        self._door.check_page(self._scope)
         if self._door.guarded:
             await self._door.admit(self._scope, self._endpoint)
         self._scope["subprotocols"] = self._offered  # the token among them is nobody else's business

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,9 +22,11 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from service.access import use
+from service.access.door import client_of
 from service.api.backend import Backend
 from service.api.documented import problem_responses, routes_about
 from service.api.history import check_store, keep
+from service.api.json_in import json_object
 from service.api.messages import (
     PICTURE,
     SOUND,
@@ -42,6 +44,7 @@ from service.api.messages import (
     start_of,
 )
 from service.api.problems import ProblemError, invalid, problem_of
+from service.api.sockets import REFUSED
 from service.api.text import check_length
 from service.domain.analysis import Analysis
 from service.media import TooLarge
@@ -55,9 +58,6 @@ PATH = "/v1/stream"
 BURST_SECONDS = 2.0
 GOOD_BYE_SECONDS = 5.0
 """A client that does not take the last words within this does not want them."""
-
-REFUSED = 4000
-"""Added to the status of a Problem it is the code that closes the WebSocket."""
 
 MAX_MILLISECONDS = 1 << 53
 """Timestamps up to here; more is not a clock."""
@@ -91,7 +91,7 @@ def _documented() -> dict[str, Any]:
     status_code=426,
     responses={
         101: {"description": "The WebSocket is open; messages as under `x-websocket`."},
-        **problem_responses("upgrade_required", "overloaded", "not_ready", "shutting_down"),
+        **problem_responses("upgrade_required", "overloaded", "rate_limited", "not_ready", "shutting_down"),
     },
     openapi_extra=_documented(),
 )
@@ -105,22 +105,9 @@ async def stream(websocket: WebSocket) -> None:
     """Hold one conversation. Raises `ProblemError` as long as the handshake is not answered."""
     backend: Backend = websocket.app.state.backend
     tools = backend.require_tools()
-    with _place(backend):
+    with backend.streams.of(client_of(websocket.scope)):
         await websocket.accept()
         await Conversation(websocket, backend, tools).run()
-
-
-@contextmanager
-def _place(backend: Backend) -> Iterator[None]:
-    """One of the streams that a process holds. Raises `overloaded`."""
-    limit = backend.settings.max_streams
-    if backend.open_streams >= limit:
-        raise ProblemError("overloaded", f"{limit} streams are open, which is the limit; try again later.")
-    backend.open_streams += 1
-    try:
-        yield
-    finally:
-        backend.open_streams -= 1
 
 
 router.routes.append(WebSocketRoute(PATH, stream))
@@ -320,7 +307,7 @@ class Conversation:
         if len(data or text or "") > self._settings.stream_frame_bytes:
             limit = self._settings.stream_frame_bytes / 1e6
             raise ProblemError("too_large", f"A frame has at most {limit:g} MB.")
-        return data or b"" if text is None else _json_object(text)
+        return data or b"" if text is None else json_object(text, "message")
 
     async def _await_leaving(self) -> None:
         """What comes after the end is ignored, but a client that leaves is noticed."""
@@ -392,13 +379,3 @@ def _cause(error: BaseException) -> BaseException:
         return error
     causes = [_cause(one) for one in inner]
     return next((cause for cause in causes if isinstance(cause, Closed)), causes[0])
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        body = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise ProblemError("malformed_json", f"The message is not JSON: {error}.") from error
-    if not isinstance(body, dict):
-        raise invalid("", "The message must be a JSON object.")
-    return body

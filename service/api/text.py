@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.backend import backend_of
+from service.access.door import client_of
+from service.api.backend import Backend, backend_of
 from service.api.history import check_store, keep
+from service.api.json_in import json_object
 from service.api.options import options_from_json
 from service.api.problems import FieldError, Problem, ProblemError, invalid, invalid_fields
 from service.api.schemas import json_response
@@ -20,12 +21,15 @@ from service.pipelines.analyze import analyze_texts
 from service.pipelines.media import Tools
 from service.settings import Settings
 
+LARGE_BYTES = 1_000_000
+"""Larger bodies are few, and what many of them took in memory would be much."""
+
 
 async def post_text(request: Request) -> Response:
     """What one text says, or each of several."""
     backend = backend_of(request)
     backend.texts.check()
-    body = _json_object(request, await request.body())
+    body = await _body(request, backend)
     text, texts = body.pop("text", None), body.pop("texts", None)
     if (text is None) == (texts is None):
         raise invalid("", "Give either `text`, one string, or `texts`, a list of strings.")
@@ -50,17 +54,21 @@ def check_length(text: str, settings: Settings) -> None:
         raise ProblemError("too_long", f"The text has {len(text):,} characters; at most {limit:,} are taken. Split it.")
 
 
-def _json_object(request: Request, body: bytes) -> dict[str, Any]:
-    media_type = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+async def _body(request: Request, backend: Backend) -> dict[str, Any]:
+    """The body as JSON. Large ones, and those that don't say how large, are taken in few at once."""
+    _check_type(request)
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) <= LARGE_BYTES:
+        return json_object(await request.body(), "body")
+    with backend.large_bodies.of(client_of(request.scope)):
+        return json_object(await request.body(), "body")
+
+
+def _check_type(request: Request) -> None:
+    """A form of some page could send no such type. Raises `unsupported_media`."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
         raise ProblemError("unsupported_media", "Send JSON: the content type must be application/json.")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ProblemError("malformed_json", f"The body is not JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise invalid("", "The body must be a JSON object.")
-    return value
 
 
 def _check_text(text: Any, pointer: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_OPTION_BYTES = 4096
 MAX_PARTS = 64
+ROOM_EVERY_BYTES = 16_000_000
+"""After so much more has come it is looked whether there is room for the next."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,20 @@ class RequestFolders(Protocol):
 
 
 @asynccontextmanager
-async def receive_form(request: Request, rules: FormRules, folder: RequestFolders) -> AsyncIterator[Form]:
+async def receive_form(
+    request: Request, rules: FormRules, folder: RequestFolders, check_room: Callable[[], None] = lambda: None
+) -> AsyncIterator[Form]:
     """The form of a request; its files are gone afterwards.
 
-    Raises `unsupported_media`, `malformed_multipart`, `invalid_input` and `too_long`.
+    `check_room` is asked now and then while they come in, for what a client says of their length may be missing, and
+    several come at once. Raises what it raises, `unsupported_media`, `malformed_multipart`, `invalid_input` and
+    `too_long`.
     """
     boundary = _boundary(request)
     with folder.request() as path:
         reader = _FormReader(rules, path)
         try:
-            await _feed(reader, boundary, request)
+            await _feed(reader, boundary, request, check_room)
         finally:
             reader.close()
         yield reader.form
@@ -90,11 +97,16 @@ def _boundary(request: Request) -> bytes:
     return boundary
 
 
-async def _feed(reader: _FormReader, boundary: bytes, request: Request) -> None:
+async def _feed(reader: _FormReader, boundary: bytes, request: Request, check_room: Callable[[], None]) -> None:
+    unlooked = 0
     try:
         parser = MultipartParser(boundary, reader.callbacks())
         async for chunk in request.stream():
             parser.write(chunk)
+            unlooked += len(chunk)
+            if unlooked >= ROOM_EVERY_BYTES:
+                await asyncio.to_thread(check_room)
+                unlooked = 0
         parser.finalize()
     except FormParserError as error:
         raise ProblemError("malformed_multipart", f"The form cannot be read: {error}.") from error

@@ -284,6 +284,13 @@ class JobStore:
         return Counts(waiting[1], found.get("running", ("", 0))[1], workers, waiting[2])
 
     @whole
+    async def waiting_of(self, owner: str) -> int:
+        """How many jobs of an owner wait."""
+        query = select(func.count()).select_from(_jobs).where(_jobs.c.owner == owner, _jobs.c.state == "queued")
+        async with self._connection() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    @whole
     async def unfinished(self) -> list[Unfinished]:
         """All jobs that wait or run, oldest first."""
         columns = (_jobs.c.id, _jobs.c.state, _jobs.c.queued, _jobs.c.worker, _jobs.c.lease_until)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -8,7 +9,7 @@ from pydantic import SecretStr
 from service.access.configured import build_door, warn_if_open
 from service.access.key_ring import KeyFile, new_key
 from service.access.policy import UNMATCHED
-from service.access.refusals import RateLimited, Unauthenticated
+from service.access.refusals import ForeignHost, RateLimited, Unauthenticated
 from service.settings import Settings, describe
 from tests.access.issuer import ED_KEY, SECRET, pem, token
 from tests.access.scopes import scope_of
@@ -128,3 +129,36 @@ def test_settings_are_printed_without_secrets(monkeypatch):
         load_settings.cache_clear()
     assert "SENTIMENT_JWT_SECRET" in printed
     assert SECRET not in printed and "password-of-redis" not in printed
+
+
+def asked_by(name: str, **settings: Any) -> bool:
+    """Whether a service with these settings answers to a name."""
+    scope = {"type": "http", "method": "GET", "headers": [(b"host", name.encode())]}
+    try:
+        build_door(Settings(**settings)).check_page(scope)
+    except ForeignHost:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "says_so",
+    [
+        {"host": "0.0.0.0"},
+        {"trusted_proxies": "127.0.0.1"},
+        {"allowed_hosts": "*"},
+        {"allowed_hosts": "sentiment.example"},
+        {"allowed_hosts": "localhost, .EXAMPLE"},
+        {"auth": "api_key", "api_keys": SecretStr("[]")},
+    ],
+)
+def test_any_name_will_do_where_it_is_no_danger_or_an_operator_says_so(says_so):
+    assert not asked_by("sentiment.example")
+    assert asked_by("sentiment.example:443", **says_so)
+
+
+def test_where_names_are_listed_no_others_will_do():
+    for name in ("127.0.0.1", "localhost", "example", "notexample", "example.org"):
+        assert asked_by(name, allowed_hosts="example,.below.example") is (name == "example")
+    assert asked_by("api.below.example", allowed_hosts=".below.example")
+    assert not asked_by("below.example.evil", allowed_hosts=".below.example")

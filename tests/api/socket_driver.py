@@ -24,7 +24,7 @@ class Closed(Exception):
 class Line:
     """One WebSocket as its client sees it. While `slow` is set nothing that is sent to it is taken."""
 
-    def __init__(self, app: ASGIApp, path: str) -> None:
+    def __init__(self, app: ASGIApp, path: str, client: str = "127.0.0.1") -> None:
         self._app = app
         self._scope = {
             "type": "websocket",
@@ -33,7 +33,7 @@ class Line:
             "query_string": b"",
             "headers": [(b"host", b"test")],
             "subprotocols": [],
-            "client": ("127.0.0.1", 1),
+            "client": (client, 1),
             "server": ("test", 80),
             "scheme": "ws",
             "root_path": "",
@@ -123,9 +123,9 @@ class Line:
 
 
 @asynccontextmanager
-async def line(app: ASGIApp, path: str = "/v1/stream") -> AsyncIterator[Line]:
+async def line(app: ASGIApp, path: str = "/v1/stream", client: str = "127.0.0.1") -> AsyncIterator[Line]:
     """A socket that is gone in the end."""
-    opened = Line(app, path)
+    opened = Line(app, path, client)
     try:
         yield opened
     finally:

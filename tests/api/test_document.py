@@ -39,7 +39,7 @@ ROUTES = {
     ("get", "/v1/jobs"): FINDING | {"invalid_input"},
     ("get", "/v1/jobs/{identifier}"): FINDING | {"not_found"},
     ("delete", "/v1/jobs/{identifier}"): FINDING | {"not_found"},
-    ("get", "/v1/jobs/{identifier}/events"): FINDING | {"not_found", "invalid_input"},
+    ("get", "/v1/jobs/{identifier}/events"): FINDING | {"not_found", "invalid_input", "overloaded"},
     ("get", "/v1/jobs/{identifier}/result"): FINDING
     | {
         "not_found",
@@ -126,11 +126,11 @@ def test_each_route_lists_its_problems(document, route):
 
 
 def _refusals(path: str) -> set[str]:
-    """What is added to all but probes: limits and the end of the service; and credentials where there is more."""
+    """What is added: for names that are not the service's; to all but probes limits and its end; credentials."""
     if path in ("/livez", "/readyz", "/health", "/metrics"):
-        return set()
+        return {"forbidden"}
     scoped = path.startswith("/v1/") and not path.startswith("/v1/models")
-    return {"rate_limited", "shutting_down"} | ({"unauthenticated", "forbidden"} if scoped else set())
+    return {"forbidden", "rate_limited", "shutting_down"} | ({"unauthenticated"} if scoped else set())
 
 
 def test_while_access_control_is_off_the_document_asks_for_no_credentials(document):

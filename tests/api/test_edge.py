@@ -11,7 +11,8 @@ from starlette.routing import Route
 
 from service.api import application
 from service.api.edge import Edge
-from service.api.routes import Routes
+from service.api.routes import Routes, allowance
+from service.settings import Settings
 from tests.api.conftest import client_of
 
 
@@ -192,3 +193,36 @@ async def test_who_is_refused_while_sending_can_finish_before_the_answer_ends(ap
     scope = {"type": "http", "method": "POST", "path": "/v1/text", "headers": headers, "query_string": b""}
     await edge({**scope, "http_version": "1.1", "scheme": "http", "server": ("test", 80)}, receive, send)
     assert [sent[0]["status"], chunks, sent[-1].get("more_body", False)] == [413, [], False]
+
+
+def test_a_job_s_body_has_long_to_come_as_long_as_it_comes():
+    settings = Settings(request_timeout_seconds=300.0, max_job_bytes=4_000_000_000)
+    job = allowance("/v1/jobs", "POST", settings)
+    assert job.seconds_after(0) == 300.0
+    assert job.seconds_after(100_000_000) == 1300.0
+    assert job.seconds_after(4_000_000_000) == job.seconds == 4000.0
+    assert allowance("/v1/audio", "POST", settings).seconds_after(50_000_000) == 300.0
+    assert allowance("/v1/history/export", "GET", settings).seconds_after(0) == float("inf")
+
+
+async def test_who_drips_a_job_is_cut_off_and_who_sends_it_steadily_is_not(app, settings):
+    patient = settings.model_copy(update={"request_timeout_seconds": 0.3, "max_job_bytes": 10_000_000})
+
+    async def reads(scope, receive, send):
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size, more = size + len(message["body"]), message["more_body"]
+        await JSONResponse({"bytes": size})(scope, receive, send)
+
+    async def pieces(size: int):
+        for _ in range(8):
+            await asyncio.sleep(0.1)
+            yield b"x" * size
+
+    edge = Edge(Routes(app, {("POST", "/v1/jobs"): reads}), app, patient)
+    async with client_of(edge) as client:
+        dripped = await client.post("/v1/jobs", content=pieces(1))
+        assert (dripped.status_code, problem(dripped)["code"]) == (504, "timed_out")
+        assert "faster connection" in dripped.json()["detail"]
+        assert (await client.post("/v1/jobs", content=pieces(1_000_000))).json() == {"bytes": 8_000_000}

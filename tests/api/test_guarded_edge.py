@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 from service.access.addresses import networks
 from service.access.bursts import BURST
 from service.access.caller import caller_of
-from service.access.configured import build_door
+from service.access.configured import build_door, origins
 from service.access.door import Authentication, Door
 from service.access.jwks import KeySet
 from service.access.key_ring import KeyRing, new_key
@@ -281,7 +281,7 @@ async def test_pages_of_other_origins_may_not_ask_unless_they_are_listed(setting
 
 async def test_listed_pages_may_ask_and_read_problems_too(settings):
     opened = settings.model_copy(update={"cors_origins": "https://app.example, https://other.example"})
-    async with client_of(edge_of(opened, keys_door())) as speak:
+    async with client_of(edge_of(opened, keys_door(origins=origins(opened)))) as speak:
         preflight = await speak.options(
             "/v1/read", headers={**PREFLIGHT, "Access-Control-Request-Headers": "authorization,content-type"}
         )
@@ -293,6 +293,58 @@ async def test_listed_pages_may_ask_and_read_problems_too(settings):
         assert refused.headers["access-control-allow-origin"] == "https://app.example"
         assert "RateLimit-Remaining" in refused.headers["access-control-expose-headers"]
         assert "access-control-allow-credentials" not in refused.headers
+
+
+ELSEWHERE = [
+    {"Origin": "https://app.example"},
+    {"Origin": "null"},
+    {"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site"},
+    {"Origin": "http://test:9000", "Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site"},
+]
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE)
+async def test_a_page_of_another_origin_sends_nothing_and_only_reads_what_it_may_not_see(settings, headers):
+    async with client_of(edge_of(settings)) as speak:
+        refused = await speak.post("/v1/read", content=b"a", headers=headers)
+        assert refused.status_code == 403 and "SENTIMENT_CORS_ORIGINS" in problem(refused, "forbidden")["detail"]
+        problem(await speak.delete("/v1/history", headers=headers), "forbidden")
+        assert (await speak.get("/v1/who", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "http://test"},
+        {"Origin": "https://public.example", "Sec-Fetch-Site": "same-origin"},  # a proxy in front sends another Host
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+async def test_programs_and_the_service_s_own_pages_may_send(settings, headers):
+    async with client_of(edge_of(settings)) as speak:
+        assert (await speak.post("/v1/read", content=b"a", headers=headers)).json() == {"bytes": 1}
+
+
+async def test_a_listed_page_may_send(settings):
+    opened = settings.model_copy(update={"cors_origins": "https://app.example"})
+    async with client_of(edge_of(opened, build_door(opened))) as speak:
+        headers = {"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site"}
+        assert (await speak.post("/v1/read", content=b"a", headers=headers)).status_code == 200
+        problem(await speak.post("/v1/read", content=b"a", headers={"Origin": "https://b.example"}), "forbidden")
+
+
+async def test_on_loopback_a_name_that_a_stranger_could_own_is_none_of_ours(settings):
+    """DNS rebinding: the stranger's name leads to 127.0.0.1, and the browser takes the service for his page."""
+    edge = edge_of(settings, build_door(settings))
+    async with client_of(edge) as speak:
+        for host in ("evil.example:8000", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a.b."):
+            refused = await speak.get("/v1/who", headers={"Host": host, "Origin": f"http://{host}"})
+            assert "SENTIMENT_ALLOWED_HOSTS" in problem(refused, "forbidden")["detail"]
+            assert (await Connection(host=host, origin=f"http://{host}").run(edge))[0]["status"] == 403
+        for host in ("127.0.0.1:8000", "[::1]:8000", "localhost:8000", "LOCALHOST", "app.localhost", "instances", ""):
+            assert (await speak.get("/v1/who", headers={"Host": host})).status_code == 200
 
 
 @pytest.mark.parametrize(

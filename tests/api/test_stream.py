@@ -41,6 +41,7 @@ class House:
         settings = Settings(temp_folder=folder, **changed)
         self.app = application.build(settings)
         self.backend = self.app.state.backend
+        self.backend.folder.open()
         self.backend.tools = Tools(tools.models, tools.decoder, settings)
         self.edge = Edge(application.routes(self.app), self.app, settings)
 
@@ -307,9 +308,19 @@ async def test_there_are_only_so_many_streams_and_a_place_is_free_again(house):
         assert closed.value.message["type"] == "websocket.http.response.start"
         assert closed.value.message["status"] == 503
         assert (b"retry-after", b"1") in closed.value.message["headers"]
-    assert small.backend.open_streams == 0
+    assert small.backend.streams.taken == 0
     async with small.started("face"):
-        assert small.backend.open_streams == 1
+        assert small.backend.streams.taken == 1
+
+
+async def test_one_client_has_its_share_of_the_streams(house):
+    home = house(max_streams=4, client_share=0.25)
+    async with home.started("face"), line(home.edge) as second, line(home.edge, client="198.51.100.7") as other:
+        with pytest.raises(Closed) as closed:
+            await second.open()
+        assert closed.value.message["status"] == 429
+        await other.open()
+        assert home.backend.streams.taken == 2
 
 
 async def test_before_the_models_are_there_the_handshake_is_refused(house):
@@ -347,7 +358,7 @@ async def test_a_client_that_vanishes_frees_its_place_and_its_process_at_once(ho
         client.leave()
         await asyncio.wait([client.task], timeout=5)
         assert client.task.done()
-        assert home.backend.open_streams == 0
+        assert home.backend.streams.taken == 0
         assert not home.backend.lifecycle.busy
     for _ in range(100):
         if len(decoding_processes()) <= len(before):

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from service.api.problems import ProblemError
 from service.api.temp_folder import TempFolder
 from service.api.uploads import FormRules, receive_form
+from service.jobs import NoSpace
 
 RULES = FormRules(files=("audio", "image"), texts={"text": 40})
 BOUNDARY = "limes"
@@ -114,3 +115,22 @@ async def test_a_wrong_form_is_refused_and_leaves_nothing(body, code, pointer, f
 )
 async def test_what_is_no_form_is_refused(content_type, code, folder):
     assert (await refused(END, folder, content_type=content_type)).kind.code == code
+
+
+async def test_a_body_that_fills_the_disk_is_given_up_before_it_is_all_there(folder, monkeypatch):
+    """A client need not say how much it will send, and others send too."""
+    monkeypatch.setattr("service.api.uploads.ROOM_EVERY_BYTES", 1_000)
+    looked: list[int] = []
+
+    def check_room() -> None:
+        written = sum(path.stat().st_size for path in folder.path.rglob("audio"))
+        looked.append(written)
+        if written > 3_000:
+            raise NoSpace("The disk of the jobs is nearly full; try again later.")
+
+    body = part("audio", b"x" * 100_000, "a.wav") + END
+    with pytest.raises(NoSpace):
+        async with receive_form(request(body, step=500), RULES, folder, check_room):
+            raise AssertionError("it was taken in")
+    assert len(looked) in (3, 4, 5)
+    assert not any(path.is_file() for path in folder.path.rglob("audio"))
