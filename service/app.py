@@ -15,6 +15,7 @@ from service import server
 from service.access.configured import build_door, warn_if_open
 from service.api import application
 from service.api.edge import Edge
+from service.api.turned_away import answer_to
 from service.history.retention import Retention
 from service.media.decoder import Decoder
 from service.media.limits import Limits
@@ -52,7 +53,7 @@ class GatewayService(Service):
         app: Starlette = super().to_asgi(is_main)  # type: ignore[assignment]
         drop_middlewares(app)
         lifecycle = api.state.backend.lifecycle
-        server.install(lifecycle, settings, server.stop_gateway)
+        server.install(lifecycle, settings, server.stop_gateway, answer_to)
         return Edge(application.routes(api), app, settings, lifecycle, door)
 
 

@@ -3,7 +3,8 @@
 BentoML's own supervisor looks for dead workers every 10 s, starts them from nothing, and in a container ends the whole
 server instead. A keeper has everything imported and the listening socket open, so another worker is a fork away:
 
-- a worker that crashes is replaced at once, and more slowly the oftener it crashes; meanwhile callers hear a 503;
+- a worker that crashes is replaced at once, and more slowly the oftener it crashes; meanwhile callers hear a 503,
+  unless workers of other keepers answer at the same socket;
 - a worker that asks to be replaced gets a successor first, and leaves when that one answers: nobody notices;
 - SIGTERM and SIGINT are passed on, and when the workers have ended the keeper ends.
 
@@ -21,12 +22,13 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from service.lifeline import die_with_parent, wake_up_on_signals
+from service.porter import Answering, Porter, Reason, plainly
 
 Birth = Literal["first", "again", "successor"]
 """Why a worker was born: at the start, after a crash, or beside another that wants to leave."""
@@ -41,22 +43,13 @@ KILL_AFTER_SECONDS = 10.0
 STARTING_SECONDS = 120.0
 """A successor that is not ready by then is given up."""
 
-_ANSWER = b"""HTTP/1.1 503 Service Unavailable\r
-Content-Type: application/problem+json\r
-Retry-After: 5\r
-Cache-Control: no-store\r
-Connection: close\r
-Content-Length: %d\r
-\r
-%s"""
-_CRASHED = (
-    b'{"type":"/problems/not_ready","title":"The service is starting","status":503,'
-    b'"detail":"This process ended and is being started again; try again in a few seconds.","code":"not_ready"}'
-)
-_STOPPED = (
-    b'{"type":"/problems/shutting_down","title":"The service is stopping","status":503,'
-    b'"detail":"The service is shutting down and takes no new requests.","code":"shutting_down"}'
-)
+DISMISS_SECONDS = 3.0
+"""So long a service that ends goes on telling those who wait in the queue that it does."""
+LOOK_SECONDS = 0.5
+"""So often a keeper without a worker looks whether others still serve its socket."""
+
+_CRASHED = Reason("not_ready", "This process ended and is being started again; try again in a few seconds.")
+_STOPPED = Reason("shutting_down", "The service is shutting down and takes no new requests.")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 log = logging.getLogger(__name__)
@@ -104,12 +97,20 @@ class Keeper:
         work: Work,
         listeners: Sequence[socket.socket],
         stop_seconds: float,
+        *,
         clean_up: Callable[[], None] = lambda: None,
+        others_serve: Callable[[], bool] = lambda: False,
+        answering: Answering = plainly,
     ) -> None:
-        """Workers that were told to stop have `stop_seconds` before they are killed; `clean_up` comes after each."""
+        """Workers that were told to stop have `stop_seconds` before they are killed; `clean_up` comes after each.
+
+        `others_serve` says whether workers of other keepers take connections from the same sockets; `answering` is what
+        callers hear where nobody does.
+        """
         self._work = work
         self._clean_up = clean_up
-        self._listeners = listeners
+        self._porter = Porter(listeners, _CRASHED, answering)
+        self._others_serve = others_serve
         self._stop_seconds = stop_seconds + KILL_AFTER_SECONDS
         self._pid = os.getpid()
         self._workers: dict[int, _Worker] = {}
@@ -137,16 +138,15 @@ class Keeper:
             selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
             for worker in self._workers.values():
                 selector.register(worker.line, selectors.EVENT_READ, lambda worker=worker: self._on_word(worker))
-            if self._current is None and self._stop_by is None:
-                for listener in self._listeners:
-                    selector.register(
-                        listener, selectors.EVENT_READ, lambda listener=listener: _turn_away(listener, _CRASHED)
-                    )
+            alone = self._current is None and self._stop_by is None
+            self._porter.watch(selector, listens=alone and not self._others_serve())
             for key, _ in selector.select(self._patience()):
                 key.data()
+        self._porter.let_go()
 
     def _patience(self) -> float | None:
-        times = [self._stop_by, self._next_birth]
+        times = [self._stop_by, self._next_birth, self._porter.deadline()]
+        times += [time.monotonic() + LOOK_SECONDS] if self._current is None else []
         times += [self._successor.born + STARTING_SECONDS] if self._successor else []
         nearest = min((moment for moment in times if moment is not None), default=None)
         return None if nearest is None else max(0.0, nearest - time.monotonic())
@@ -245,6 +245,7 @@ class Keeper:
         try:
             signal.set_wakeup_fd(-1)
             self._signals.close()
+            self._porter.forget()
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -263,23 +264,9 @@ class Keeper:
             os._exit(code)
 
 
-def close(listeners: Iterable[socket.socket]) -> None:
+def close(listeners: Sequence[socket.socket], answering: Answering = plainly) -> None:
     """Stop listening, in all processes at once; who waits in the queue is told so, where else he would be cut off."""
+    Porter(listeners, _STOPPED, answering).turn_all_away(DISMISS_SECONDS)
     for listener in listeners:
-        while _turn_away(listener, _STOPPED):
-            continue
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
-
-
-def _turn_away(listener: socket.socket, why: bytes) -> bool:
-    """Tell one caller that nobody is there to answer, instead of letting him wait; False if there is no caller."""
-    try:
-        caller, _ = listener.accept()
-    except OSError:
-        return False
-    with caller, suppress(OSError):
-        caller.settimeout(0.2)
-        caller.recv(65_536)
-        caller.sendall(_ANSWER % (len(why), why))
-    return True

@@ -51,6 +51,12 @@ class Presence:
         """Be present from now on."""
         self._held = self._locked(fcntl.LOCK_SH)  # waits for the instant in which somebody else looks
 
+    def leave(self) -> None:
+        """Be present no longer."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
     def anybody(self) -> bool:
         """Whether some process is present now."""
         locked = self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -55,9 +55,11 @@ class HeldFolder:
         return cls(parent / name, lock)
 
     def let_go(self) -> None:
-        """Remove it if it is still here, and hold it no longer. Raises `OSError` where something stays."""
+        """Remove it if it is still here, and hold it no longer; what stays is removed as anything that was left."""
         try:
             remove_tree(self.path)
+        except OSError as error:
+            log.warning("a folder cannot be removed yet: %s", error)
         finally:
             os.close(self._lock)
 

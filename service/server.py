@@ -26,6 +26,7 @@ from service.keeper import Keeper, Line, close
 from service.lifecycle import TICK_SECONDS, Lifecycle
 from service.lifeline import Presence, die_with_parent
 from service.observability import logs, metrics, tracing
+from service.porter import Answering, plainly
 from service.runners import ModelUnavailable
 from service.settings import Settings
 
@@ -48,7 +49,9 @@ WAITING_FRAMES = 4
 class KeptServer(uvicorn.Server):
     """Uvicorn's server, under a keeper."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings, stop: Stop) -> None:
+    def __init__(
+        self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings, stop: Stop, answering: Answering
+    ) -> None:
         config.timeout_keep_alive = settings.keep_alive_seconds
         config.timeout_graceful_shutdown = LAST_ANSWERS_SECONDS
         # Ours refuses a frame over its limit with a Problem; the protocol's own limits are there for what is far over.
@@ -58,7 +61,9 @@ class KeptServer(uvicorn.Server):
         self._lifecycle = lifecycle
         self._settings = settings
         self._stop = stop
+        self._answering = answering
         self._leaves = False
+        self._serving: Presence | None = None
         self._began = self._asked = float("-inf")
         self._limit = _jittered(settings)
         self._age = settings.min_process_seconds * random.uniform(1.0, 1.2)
@@ -71,9 +76,17 @@ class KeptServer(uvicorn.Server):
             return
         logs.configure(self._settings.log_level)
         patience = self._settings.drain_delay_seconds + self._settings.graceful_seconds
-        Keeper(lambda line: self._work(line, sockets), sockets, patience, metrics.forget_the_dead).run()
+        work: Callable[[Line], None] = lambda line: self._work(line, sockets)  # noqa: E731
+        Keeper(
+            work,
+            sockets,
+            patience,
+            clean_up=metrics.forget_the_dead,
+            others_serve=_serving().anybody,
+            answering=self._answering,
+        ).run()
         if not gateways().anybody():  # the last one turns off the light
-            close(sockets)
+            close(sockets, self._answering)
         os._exit(0)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -83,6 +96,8 @@ class KeptServer(uvicorn.Server):
         self._began = time.monotonic()
         line = current_line()
         if line is not None and self.started:
+            self._serving = _serving()
+            self._serving.enter()
             asyncio.get_running_loop().add_reader(line.socket, self._on_word, line)
             line.say_ready()
 
@@ -97,6 +112,8 @@ class KeptServer(uvicorn.Server):
         if self._leaves and not self.should_exit:
             for server in self.servers:
                 server.close()
+            if self._serving is not None:
+                self._serving.leave()
             longest = max(self._settings.request_timeout_seconds, self._settings.stream_total_seconds)
             connections = self.server_state.connections
             await self._race(self._lifecycle.leave(connections, self._settings.graceful_seconds, longest))
@@ -164,13 +181,16 @@ def insist(problems: Mapping[str, str]) -> None:
             raise ModelUnavailable(model, problem)
 
 
-def install(lifecycle: Lifecycle, settings: Settings, stop: Stop) -> None:
-    """In a worker process of BentoML, have it run our server; elsewhere do nothing."""
+def install(lifecycle: Lifecycle, settings: Settings, stop: Stop, answering: Answering = plainly) -> None:
+    """In a worker process of BentoML, have it run our server; elsewhere do nothing.
+
+    `answering` makes what callers hear while no worker takes them.
+    """
     if server_context.worker_index is None:
         return
 
     def make(config: uvicorn.Config) -> KeptServer:
-        return KeptServer(config, lifecycle, settings, stop)
+        return KeptServer(config, lifecycle, settings, stop, answering)
 
     uvicorn.Server = make  # type: ignore[assignment,misc]
 
@@ -207,6 +227,11 @@ async def replacement(loading: asyncio.Task[None]) -> None:
         await loading
     else:
         await asyncio.wait([loading], timeout=LOADING_SECONDS)
+
+
+def _serving() -> Presence:
+    """Where the workers of this service are present while they take connections, for keepers that have none."""
+    return Presence(Path(os.environ[metrics.MULTIPROCESS_FOLDER]) / f"serving-{server_context.service_name}")
 
 
 def gateways() -> Presence:

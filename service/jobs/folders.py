@@ -29,7 +29,7 @@ _ID_LENGTH = 26
 _GONE = ".gone-"
 """A folder that is being removed has another name first, so that nobody who still works in it brings it back."""
 FOREIGN_SECONDS = 3600.0
-"""Locks need not reach to other machines: what one of them receives is taken for left when it stood still for so long."""
+"""Locks need not reach to other machines: what one of them receives is taken for left when it stood still so long."""
 
 
 class JobFolders:

@@ -79,7 +79,7 @@ class JobQueue:
         self._work(job)
 
 
-def _read(entry: bytes) -> tuple[str, ...]:
+def _read(entry: Any) -> tuple[str, ...]:
     try:
         return JsonMessages().deserialize(entry).args
     except (ValueError, KeyError, TypeError):  # whoever takes it out will complain

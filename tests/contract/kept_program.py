@@ -1,4 +1,7 @@
-"""A program under a keeper: each worker answers its pid to one caller after another, and obeys one-word orders."""
+"""A program under a keeper: each worker answers its pid to one caller after another, and obeys one-word orders.
+
+python -m tests.contract.kept_program <descriptor of a listening socket> <file of those who serve it>
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,21 @@ import selectors
 import signal
 import socket
 import sys
+from pathlib import Path
 
+from service import keeper
 from service.keeper import LEAVE, Keeper, Line, close
+from service.lifeline import Presence
+from service.porter import Answer, Reason
 
 
 def work(line: Line) -> None:
-    """Answer until told to leave; `fail` in the environment names a kind of birth that never gets ready."""
+    """Answer until told to leave; `FAIL` in the environment names a kind of birth that never gets ready."""
     if os.environ.get("FAIL") == line.birth:
         raise SystemExit(3)
     stops: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stops.append(1))
+    serving.enter()
     line.say_ready()
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
@@ -30,13 +38,20 @@ def work(line: Line) -> None:
                     _answer(line)
 
 
+def contractual(request: bytes, why: Reason) -> Answer:
+    """What the gateway's keeper answers; loaded when it is needed, as most of these programs turn nobody away."""
+    from service.api.turned_away import answer_to
+
+    return answer_to(request, why)
+
+
 def _answer(line: Line) -> None:
     try:
         caller, _ = listener.accept()
     except BlockingIOError:
         return
     with caller:
-        order = caller.recv(10)
+        order = caller.recv(1000).split(b" ")[1].partition(b"?")[0].strip(b"/")
         if order in (b"replace", b"freeze"):
             line.ask_for_successor()
         caller.sendall(f"{os.getpid()} {line.birth}".encode())
@@ -46,7 +61,10 @@ def _answer(line: Line) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+if "REST" in os.environ:
+    keeper.REST_SECONDS = (0.0, float(os.environ["REST"]))
+listener = socket.socket(fileno=int(sys.argv[1]))
 listener.setblocking(False)
-Keeper(work, [listener], stop_seconds=5).run()
+serving = Presence(Path(sys.argv[2]))
+Keeper(work, [listener], stop_seconds=5, others_serve=serving.anybody, answering=contractual).run()
 close([listener])

@@ -100,5 +100,5 @@ def _texts(load: Record) -> set[str]:
     return {one.kind for one in load.answers if one.kind.startswith("text")}
 
 
-def test_nothing_is_left_of_processes_that_were_killed(faulty):
+async def test_nothing_is_left_of_processes_that_were_killed(faulty):
     assert [one for one in faulty.family() if one.status() == psutil.STATUS_ZOMBIE] == []

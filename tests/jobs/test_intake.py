@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service.database import Database
 from service.jobs import JobLost, KeyReused, NoSpace, QueueFull, QueueGone
 from service.jobs.folders import JobFolders
-from service.jobs.intake import Jobs, QueueUnwell, Wish
+from service.jobs.intake import Jobs, QueueUnwell
 from service.jobs.janitor import Janitor
 from service.jobs.progress import Progress
 from service.observability.readings import Waiting
 from service.private_folders import UnsafeFolder
-from service.settings import Settings
 from tests.jobs.conftest import WISH, folders, opened
 from tests.jobs_running import submit
 from tests.redis_running import RunningRedis, running_redis
