@@ -166,7 +166,9 @@ def test_what_the_service_says_of_an_error_passes_unchanged(standing) -> None:
 def test_a_body_over_the_limit_is_refused_and_one_of_a_job_is_not(standing) -> None:
     front, services, _ = standing
     too_much = facts()["service"]["body_bytes"] + 6_000_000
-    assert_problem(announced(front, "/v1/video", too_much), "too_large", "/v1/video")
+    refused = announced(front, "/v1/video", too_much)
+    assert refused is not None
+    assert_problem(refused, "too_large", "/v1/video")
     assert announced(front, "/v1/jobs", too_much) is None  # the body is waited for
     assert [path for one in services for path in one.asked] == ["/v1/jobs"]
 
