@@ -1,4 +1,12 @@
-"""Late fusion: several calibrated opinions become one, with what each contributed and how far they disagree."""
+"""Late fusion: several calibrated opinions become one, with what each contributed and how far they disagree.
+
+A weighted geometric mean alone is as sure as its average voice, however many agree: on label-matched triplets of
+held-out texts, voices and faces its expected calibration error was 0.08 to 0.15 (`python -m models.evaluation`). Voices
+that err independently are pooled by multiplying what they say (Bayes' rule with equal priors; a product of experts,
+Hinton 2002). So the exponents add up not to 1 but to the effective number of voices, the perplexity of their weights
+(Hill 1973): 1 for a single voice, which stays as it is, up to 3 for three of equal weight; a voice of poor quality counts
+for little more than nobody. Where modalities err together, as one person's words and voice may, this is too sure.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +51,7 @@ class Fusion:
     contributions: Mapping[Modality, float]
     """Each modality's share of the pooled evidence; they add up to 1."""
     weights: Mapping[Modality, float]
-    """Each modality's exponent in the pool: reliability times quality, renormalised over what is present."""
+    """Each modality's share of the pool's exponents: its voter's weight times quality, renormalised over the present."""
     quality: Mapping[Modality, float]
     """How good each modality's input was, in [0, 1]."""
     conflict: float
@@ -93,7 +101,7 @@ def decide(opinions: Mapping[Modality, Opinion], rule: FusionRule) -> Sentiment:
 
 
 def pool_weights(opinions: Mapping[Modality, Opinion]) -> dict[Modality, float]:
-    """Exponents of the pool, which add up to 1: log-odds of the model's accuracy, times the quality of this input.
+    """Shares of the pool's exponents, which add up to 1: log-odds of the model's accuracy, times this input's quality.
 
     The log-odds are the optimal weight of an independent voter (Nitzan & Paroush 1982), in the form for k classes
     of SAMME (Zhu et al. 2009): log(r / (1 - r)) + log(k - 1).
@@ -114,15 +122,26 @@ def voter_weight(reliability: float) -> float:
 
 
 def log_linear_pool(opinions: Mapping[Modality, Opinion], weights: Mapping[Modality, float]) -> Distribution:
-    """Weighted geometric mean, renormalised (Genest & Zidek 1986, Combining Probability Distributions)."""
+    """Product of powers, renormalised (Genest & Zidek 1986, Combining Probability Distributions).
+
+    The exponents are the weights times the effective number of voices.
+    """
+    voices = effective_voices(weights)
     logs = [
-        sum(
+        voices
+        * sum(
             weights[name] * math.log(max(opinion.prediction.probabilities[i], FLOOR))
             for name, opinion in opinions.items()
         )
         for i in range(len(SENTIMENTS))
     ]
-    return normalised([math.exp(value) for value in logs])
+    highest = max(logs)
+    return normalised([math.exp(value - highest) for value in logs])
+
+
+def effective_voices(weights: Mapping[Modality, float]) -> float:
+    """How many voices of equal weight say as much: the perplexity of weights that add up to 1, from 1 to their number."""
+    return 2 ** entropy(tuple(weights.values()))
 
 
 def pool_emotions(

@@ -15,6 +15,7 @@ from service.domain.fusion import (
     conflict,
     contributions,
     decide,
+    effective_voices,
     fuse,
     log_linear_pool,
     pool_emotions,
@@ -57,9 +58,27 @@ def test_a_single_opinion_is_left_as_it_is(alone: Opinion) -> None:
 
 
 @given(opinion)
-def test_the_same_opinion_twice_is_not_more_sure(said: Opinion) -> None:
+def test_two_who_agree_are_as_sure_as_independent_witnesses(said: Opinion) -> None:
     pooled = fuse({"text": said, "face": said}, RULE).sentiment.distribution
-    assert pooled == pytest.approx(said.prediction.probabilities, abs=1e-6)
+    assert pooled == pytest.approx(normalised([p**2 for p in said.prediction.probabilities]), abs=1e-6)
+
+
+@given(opinion)
+def test_a_voice_of_poor_quality_hardly_makes_the_other_surer(said: Opinion) -> None:
+    hardly = Opinion(said.prediction, quality=1e-4, reliability=said.reliability)
+    clearly = Opinion(said.prediction, quality=1.0, reliability=said.reliability)
+    pooled = fuse({"text": clearly, "face": hardly}, RULE).sentiment.distribution
+    assert pooled == pytest.approx(said.prediction.probabilities, abs=0.002)
+
+
+@given(opinions)
+def test_the_effective_number_of_voices_lies_between_one_and_their_number(said: dict[Modality, Opinion]) -> None:
+    assert 1 - 1e-9 <= effective_voices(pool_weights(said)) <= len(said) + 1e-9
+
+
+def test_a_voice_of_no_evidence_changes_nothing_but_how_sure_the_other_is() -> None:
+    unsure = Opinion(Prediction((1 / 3, 1 / 3, 1 / 3)), reliability=0.8)
+    assert decide({"text": GLAD, "face": unsure}, RULE).label == "positive"
 
 
 def test_better_input_weighs_more() -> None:

@@ -1,0 +1,150 @@
+"""What the service's own pipelines say of labelled data, one modality at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.training.data import read_table
+from service.domain.fusion import Opinion
+from service.domain.labels import EMOTION_SENTIMENT, SENTIMENTS
+from service.features.speech import SAMPLE_RATE
+from service.media.decoder import Picture
+from service.media.sniff import Format
+from service.media.stream import Samples
+from service.pipelines import text
+from service.pipelines.face import read_picture
+from service.pipelines.found import Found
+from service.pipelines.speech import Listener
+from service.runners import Models
+
+UNTOLD = "surprised"
+"""An emotion that tells next to nothing about the sentiment: its rows can't be right or wrong about it."""
+
+FERPLUS_EMOTIONS = {
+    "neutral": "neutral",
+    "happiness": "happy",
+    "surprise": "surprised",
+    "sadness": "sad",
+    "anger": "angry",
+    "disgust": "disgust",
+    "fear": "fearful",
+    "contempt": "contempt",
+}
+ENLARGED, BORDER, GREY = 4, 32, 128
+"""FER+ pictures are all face: enlarged and framed, a detector meets them as it meets a portrait."""
+
+TEXTS_AT_ONCE = 512
+AT_ONCE = 8
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Opinions with the true sentiments (n,) as numbers in `SENTIMENTS`; rows without evidence are only counted."""
+
+    opinions: tuple[Opinion, ...]
+    labels: NDArray[np.int64]
+    silent: int
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Calibrated probabilities (n, 3)."""
+        return np.array([opinion.prediction.probabilities for opinion in self.opinions])
+
+
+async def of_texts(models: Models, split: str) -> Answers:
+    """TweetEval's tweets, as texts."""
+    rows = read_table("text/tweet_sentiment", split)
+    said: list[Opinion | None] = []
+    for start in tqdm(range(0, len(rows), TEXTS_AT_ONCE), f"texts, {split}"):
+        part = await text.predict([row["text"] for row in rows[start : start + TEXTS_AT_ONCE]], models)
+        reliability = models.info["text"].reliability
+        said += [None if one is None else Opinion(one, reliability=reliability) for one in part]
+    return _answers(said, [row["label"] for row in rows])
+
+
+async def of_voices(models: Models, split: str) -> Answers:
+    """RAVDESS and nEMO, as recordings whose words nobody writes down."""
+    rows = [row for corpus in ("ravdess", "nemo") for row in read_table(f"speech/{corpus}", split)]
+    told = [row for row in rows if row["emotion"] != UNTOLD]
+    said = await _all(told, lambda row: hear(models, decode(row["audio"])), f"voices, {split}")
+    return _answers([found.opinions.get("speech") for found in said], [sentiment_of(row["emotion"]) for row in told])
+
+
+async def of_faces(models: Models, split: str) -> Answers:
+    """FER+ pictures with a strict majority of votes, as pictures."""
+    told = [(row, label) for row in read_table("face/ferplus", split) if (label := majority(row)) not in (None, UNTOLD)]
+    said = await _all(told, lambda pair: look(models, pair[0]["image"]), f"faces, {split}")
+    return _answers([found.opinions.get("face") for found in said], [sentiment_of(label) for _, label in told])
+
+
+async def hear(models: Models, samples: NDArray[np.float32]) -> Found:
+    """What a voice says without its words."""
+    listener = Listener(models, "en", transcribe=False)
+    await listener.feed(Samples(0.0, samples))
+    return await listener.finish()
+
+
+async def look(models: Models, encoded: bytes) -> Found:
+    """What a FER+ picture says."""
+    grey = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
+    large = cv2.resize(grey, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
+    framed = cv2.copyMakeBorder(large, *(BORDER,) * 4, cv2.BORDER_CONSTANT, value=GREY)
+    pixels = np.repeat(framed[..., None], 3, axis=-1)
+    height, width = pixels.shape[:2]
+    picture = Picture(pixels, width, height, scale=1.0, frames=1, truncated=False, format=Format("image", "webp"))
+    return await read_picture(picture, 0.0, models)
+
+
+def decode(encoded: bytes) -> NDArray[np.float32]:
+    """The sound of an encoded file as mono samples at `SAMPLE_RATE`."""
+    with av.open(io.BytesIO(encoded)) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        frames = [resampled for frame in container.decode(audio=0) for resampled in resampler.resample(frame)]
+        frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+def majority(row: dict) -> str | None:
+    """The emotion that more than half of the votes are for, single votes struck out (Barsoum et al. 2016).
+
+    None where there is none, and, outside the test split, for rows that are marked not to be kept.
+    """
+    if not row["keep"] and row["split"] != "test":
+        return None
+    votes = {name.removeprefix("votes_"): count for name, count in row.items() if name.startswith("votes_")}
+    counted = {name: count for name, count in votes.items() if count > 1}
+    first = max(counted, key=lambda name: counted[name], default=None)
+    if first is None or counted[first] * 2 <= sum(counted.values()):
+        return None
+    return FERPLUS_EMOTIONS.get(first)
+
+
+def sentiment_of(emotion: str) -> str:
+    """The sentiment that an emotion mostly speaks for."""
+    shares = EMOTION_SENTIMENT[emotion]
+    return SENTIMENTS[shares.index(max(shares))]
+
+
+async def _all(rows: Sequence[Row], ask: Callable[[Row], Awaitable[Found]], what: str) -> list[Found]:
+    """One answer a row, a few at the same time."""
+    said: list[Found] = []
+    for start in tqdm(range(0, len(rows), AT_ONCE), what):
+        said += await asyncio.gather(*(ask(row) for row in rows[start : start + AT_ONCE]))
+    return said
+
+
+def _answers(said: Sequence[Opinion | None], labels: Sequence[str]) -> Answers:
+    pairs = [(one, SENTIMENTS.index(label)) for one, label in zip(said, labels, strict=True) if one is not None]  # type: ignore[arg-type]
+    return Answers(tuple(one for one, _ in pairs), np.array([label for _, label in pairs]), len(said) - len(pairs))
