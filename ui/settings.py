@@ -15,10 +15,15 @@ def _private_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"multimodal-sentiment-ui-{os.getuid()}"
 
 
+def _secrets() -> Path | None:
+    """Where containers are given files named as the variables (`ui_api_key`), which the variables outrank."""
+    return Path("/run/secrets") if Path("/run/secrets").is_dir() else None
+
+
 class Settings(BaseSettings):
     """What an operator can set: environment variables with the prefix `UI_`, and the service's address."""
 
-    model_config = SettingsConfigDict(env_prefix="UI_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="UI_", frozen=True, extra="ignore", secrets_dir=_secrets())
 
     api_url: str = Field(
         default="http://127.0.0.1:8000",
