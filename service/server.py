@@ -22,6 +22,7 @@ import uvicorn
 from bentoml._internal.context import server_context
 from uvicorn.config import STARTUP_FAILURE
 
+from service.heads import TimelyHeads, look_at
 from service.keeper import Keeper, Line, close
 from service.lifecycle import TICK_SECONDS, Lifecycle
 from service.lifeline import Presence, die_with_parent
@@ -57,6 +58,7 @@ class KeptServer(uvicorn.Server):
         # Ours refuses a frame over its limit with a Problem; the protocol's own limits are there for what is far over.
         config.ws_max_size = 2 * settings.stream_frame_bytes
         config.ws_max_queue = WAITING_FRAMES
+        config.http = TimelyHeads
         super().__init__(config)
         self._lifecycle = lifecycle
         self._settings = settings
@@ -105,6 +107,8 @@ class KeptServer(uvicorn.Server):
         """Ten times a second: whether to end."""
         if counter % LOOK_EVERY_TICKS == 0:
             self._consider_leaving()
+            now = asyncio.get_running_loop().time()
+            look_at(self.server_state.connections, now, self._settings.head_seconds)
         return await super().on_tick(counter) or self._leaves
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

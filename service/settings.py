@@ -1,6 +1,6 @@
 """Every setting, once: environment variables with the prefix `SENTIMENT_`, the usual few without.
 
-`python -m service.settings` prints them with their values and meanings.
+`python -m service.settings` prints them with their values and meanings. In containers they may be files instead.
 """
 
 from __future__ import annotations
@@ -25,10 +25,15 @@ def _state_folder() -> Path:
     return base / "multimodal-sentiment"
 
 
+def _secrets() -> Path | None:
+    """Where orchestrators put secrets, as files named as the variables (`sentiment_queue_url`), which outrank them."""
+    return Path("/run/secrets") if Path("/run/secrets").is_dir() else None
+
+
 class Settings(BaseSettings):
     """What an operator can set."""
 
-    model_config = SettingsConfigDict(env_prefix="SENTIMENT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SENTIMENT_", frozen=True, extra="ignore", secrets_dir=_secrets())
 
     host: str = Field(
         default="127.0.0.1", validation_alias=_plain("HOST"), description="Address that the service listens on."
@@ -100,6 +105,9 @@ class Settings(BaseSettings):
         default=65,
         ge=1,
         description="An idle connection is kept for so long; load balancers keep theirs for 60 s and must close first.",
+    )
+    head_seconds: float = Field(
+        default=15.0, gt=0, description="A connection whose request has not brought all its headers by then is closed."
     )
     graceful_seconds: float = Field(
         default=30.0,

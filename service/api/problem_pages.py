@@ -54,7 +54,11 @@ _LIMITS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         ),
         "model_unavailable": (("runner_timeout_seconds", "seconds"),),
         "shutting_down": (("graceful_seconds", "seconds"),),
-        "timed_out": (("request_timeout_seconds", "seconds"), ("stream_idle_seconds", "seconds")),
+        "timed_out": (
+            ("request_timeout_seconds", "seconds"),
+            ("head_seconds", "seconds"),
+            ("stream_idle_seconds", "seconds"),
+        ),
     }
 )
 """The settings that a problem's limits are, and their units."""
