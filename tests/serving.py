@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import psutil
 CHECKOUT = Path(__file__).parents[1]
 READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
+STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class RunningService:
 
     def family(self) -> list[psutil.Process]:
         """Its processes that are alive."""
+        if self.process.poll() is not None:
+            return []
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
@@ -46,6 +50,10 @@ class RunningService:
         self.process.wait(STOP_SECONDS)
 
 
+class PortTaken(RuntimeError):
+    """BentoML's supervisor looked for a port of its own, and somebody else took it before it did."""
+
+
 @contextmanager
 def running_service(
     folder: Path,
@@ -56,29 +64,48 @@ def running_service(
 ) -> Iterator[RunningService]:
     """The service that `identifier` names, with these settings (`max_body_bytes=1000`); `folder` is its own alone."""
     port = port or free_port()
+    environment = _environment(folder, port, settings)
+    running = _started(lambda: _start(folder, identifier, cwd, port, environment))
+    family = running.family()
+    try:
+        yield running
+        running.stop()
+    finally:
+        _kill([*family, *running.family()])
+        running.process.wait()
+
+
+def _started(start: Callable[[], RunningService], tries: int = STARTS) -> RunningService:
+    """A service that is ready; one whose supervisor found its port taken is started again."""
+    running = start()
+    try:
+        _wait_until_ready(running)
+    except BaseException as error:
+        _kill(running.family())
+        if isinstance(error, PortTaken) and tries > 1:
+            return _started(start, tries - 1)
+        raise
+    return running
+
+
+def _start(folder: Path, identifier: str, cwd: Path, port: int, environment: dict[str, str]) -> RunningService:
     log = folder / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             (sys.executable, "-m", "bentoml", "serve", identifier, "--port", str(port)),
             cwd=cwd,
-            env=_environment(folder, port, settings),
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    running = RunningService(f"http://127.0.0.1:{port}", folder / "uploads", log, process)
-    family: list[psutil.Process] = []
-    try:
-        _wait_until_ready(running)
-        family = running.family()
-        yield running
-        running.stop()
-    finally:
-        for left in (process, *family):
-            try:
-                left.kill()
-            except psutil.NoSuchProcess:
-                continue
-        process.wait()
+    return RunningService(f"http://127.0.0.1:{port}", folder / "uploads", log, process)
+
+
+def _kill(family: list[psutil.Process]) -> None:
+    for left in family:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
+    psutil.wait_procs(family, STOP_SECONDS)
 
 
 def own_bytes(process: psutil.Process) -> int:
@@ -87,10 +114,16 @@ def own_bytes(process: psutil.Process) -> int:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of the loopback address that nobody listens on.
+
+    It is below those that the system gives to whoever asks for any, or connects somewhere: one of them could be taken
+    before the service is there, by its own supervisor even.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _environment(folder: Path, port: int, settings: dict[str, object]) -> dict[str, str]:
@@ -117,4 +150,5 @@ def _wait_until_ready(running: RunningService) -> None:
             pass
         time.sleep(0.2)
     log = [line for line in running.log.read_text(errors="replace").splitlines() if '"service.access"' not in line]
-    raise RuntimeError("\n".join(["The service did not get ready:", *(line[:600] for line in log[-30:])]))
+    told = "\n".join(["The service did not get ready:", *(line[:600] for line in log[-30:])])
+    raise PortTaken(told) if "ZMQError: Address already in use" in told else RuntimeError(told)

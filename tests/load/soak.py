@@ -120,7 +120,7 @@ async def soak(
     watching = asyncio.create_task(watch(house, run.samples))
     loads = [load(where, requests(kind), CONNECTIONS[kind], steady_seconds, run.rates[kind]) for kind in mix]
     started = time.perf_counter()
-    visited, *steady = await asyncio.gather(visits.come(house.service.address, steady_seconds), *loads)
+    visited, steady = await asyncio.gather(visits.come(house.service.address, steady_seconds), asyncio.gather(*loads))
     run.steady, run.rates = dict(zip(mix, steady, strict=True)) | visited, run.rates | visits.rates()
     run.steady_seconds = time.perf_counter() - started
     watching.cancel()
