@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,18 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+CAMERA_SHOWS = """() => {
+    const video = [...document.querySelectorAll("[role=tabpanel] video")].find((one) => one.offsetParent);
+    if (!video || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA || !video.videoWidth) return false;
+    const canvas = Object.assign(document.createElement("canvas"), {width: 32, height: 32});
+    const context = canvas.getContext("2d");
+    context.drawImage(video, 0, 0, 32, 32);
+    const pixels = context.getImageData(0, 0, 32, 32).data.filter((_, place) => place % 4 === 1);
+    return Math.max(...pixels) - Math.min(...pixels) > 60;
+}"""
+"""Whether the camera's picture is on the page: light and dark, as faces are, where before it all is of one colour."""
 
 
 class Visitor:
@@ -59,6 +72,17 @@ class Visitor:
         with self.page.expect_response(_reports_a_file, timeout=ANSWER_MILLISECONDS):
             yield
         expect(self.clear).to_be_visible()
+
+    def turn_on_camera(self) -> None:
+        """Turn the camera of the open tab on, and wait until its picture is there.
+
+        The button that takes a picture comes before the first frame does, and would take an empty one.
+        """
+        self.panel.get_by_role("button", name="Click to Access Webcam").click()
+        deadline = time.monotonic() + ANSWER_MILLISECONDS / 1000
+        while not self.page.evaluate(CAMERA_SHOWS):
+            assert time.monotonic() < deadline, "the camera shows nothing"
+            self.page.wait_for_timeout(50)
 
     @property
     def clear(self) -> Locator:

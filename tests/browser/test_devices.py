@@ -28,7 +28,7 @@ def test_what_the_microphone_hears_is_judged(visitor: Visitor) -> None:
 def test_what_the_camera_sees_is_judged(visitor: Visitor) -> None:
     visitor.open("Image")
     visitor.panel.get_by_label("Capture from camera").click()
-    visitor.panel.get_by_role("button", name="Click to Access Webcam").click()
+    visitor.turn_on_camera()
     with visitor.giving():
         visitor.panel.get_by_label("capture photo").click()
     visitor.analyse()
@@ -39,7 +39,7 @@ def test_what_the_camera_sees_is_judged(visitor: Visitor) -> None:
 def test_a_recorded_video_is_judged_by_face_and_voice(visitor: Visitor) -> None:
     visitor.open("Video")
     visitor.panel.get_by_label("Capture from camera").click()
-    visitor.panel.get_by_role("button", name="Click to Access Webcam").click()
+    visitor.turn_on_camera()
     visitor.panel.get_by_label("start recording").click()
     visitor.page.wait_for_timeout(RECORDED_MILLISECONDS)
     with visitor.giving():

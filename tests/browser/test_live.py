@@ -22,7 +22,7 @@ def live(visitor: Visitor) -> Visitor:
 
 
 def turn_on_camera(live: Visitor) -> None:
-    live.panel.get_by_role("button", name="Click to Access Webcam").click()
+    live.turn_on_camera()
     live.panel.get_by_label("capture photo").click()
 
 
