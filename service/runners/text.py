@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnxruntime import InferenceSession
@@ -21,8 +23,23 @@ MAX_TOKENS_A_CALL = 1024
 """Past this a token gets no cheaper (4 texts of 16 tokens are as good as 64), but the memory arena keeps growing."""
 
 
+@dataclass(frozen=True)
+class EmotionHead:
+    """The output of a graph that speaks of emotions beside the sentiment."""
+
+    output: str
+    labels: tuple[str, ...]
+    temperature: float
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> EmotionHead | None:
+        """What a registry entry says of it; None for a model that has none."""
+        told = settings.get("emotions")
+        return cls(told["output"], tuple(told["labels"]), float(told["temperature"])) if told else None
+
+
 class TextModel:
-    """Tokens to calibrated sentiment."""
+    """Tokens to calibrated sentiment, and to emotions where the model has a head for them."""
 
     def __init__(
         self,
@@ -30,20 +47,30 @@ class TextModel:
         tokenizer: Tokenizer,
         labels: Sequence[str],
         temperature: float = 1.0,
+        *,
         max_tokens: int = MAX_TOKENS,
+        emotions: EmotionHead | None = None,
     ) -> None:
         self._session = session
         self._tokenizer = tokenizer
         self._labels = labels
         self._temperature = temperature
         self._max_tokens = max_tokens
+        self._emotions = emotions
+        self._outputs = ["logits"] if emotions is None else ["logits", emotions.output]
 
     @classmethod
     def load(cls, entry: ModelEntry, threads: int = 1) -> TextModel:
         """The model of a registry entry. Raises `WeightsMismatch`."""
         tokenizer = next(entry.path(file) for file in entry.files if file.endswith("tokenizer.json"))
-        max_tokens = int(entry.settings.get("max_tokens", MAX_TOKENS))
-        return cls(open_model(entry, threads), load_tokenizer(tokenizer), entry.labels, entry.temperature, max_tokens)
+        return cls(
+            open_model(entry, threads),
+            load_tokenizer(tokenizer),
+            entry.labels,
+            entry.temperature,
+            max_tokens=int(entry.settings.get("max_tokens", MAX_TOKENS)),
+            emotions=EmotionHead.of(entry.settings),
+        )
 
     def predict(self, texts: Sequence[str]) -> list[Prediction | Failed]:
         """One answer a text, in order; a text longer than the model's window fails alone."""
@@ -62,9 +89,14 @@ class TextModel:
     def _infer(self, token_ids: Sequence[Sequence[int]]) -> list[Prediction | Failed]:
         batch = pad(token_ids)
         feed = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        (logits,) = self._session.run(["logits"], feed)
+        outputs = [calibration.rows(np.asarray(output)) for output in self._session.run(self._outputs, feed)]
+        said = [calibration.sentiments(row, self._labels, self._temperature) for row in outputs[0]]
+        if self._emotions is None:
+            return said
+        head = self._emotions
         return [
-            calibration.sentiments(row, self._labels, self._temperature) for row in calibration.rows(np.asarray(logits))
+            calibration.with_emotions(one, row, head.labels, head.temperature)
+            for one, row in zip(said, outputs[1], strict=True)
         ]
 
 
