@@ -1,4 +1,4 @@
-"""The six-layer MiniLM (Wang et al. 2020) with a sentiment head, from the weights of all-MiniLM-L6-v2.
+"""The six-layer MiniLM (Wang et al. 2020) with a head for each task, from the weights of all-MiniLM-L6-v2.
 
 B texts, T tokens, D = 384 channels, H = 12 heads.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CHANNELS, HEADS, LAYERS, HIDDEN = 384, 12, 6, 1536
+FIRST_TOKEN_HEADS = frozenset({"aspect"})
+"""Heads that read the first token, which can attend to the asked term; the others read the mean of all tokens."""
 EMOJI_BLOCKS = (
     (0x2600, 0x27BF),
     (0x1F1E6, 0x1F1FF),
@@ -106,19 +109,19 @@ class Block(nn.Module):
 
 
 class MiniLM(nn.Module):
-    """Token ids to the logits of `classes`, by the mean of the last layer over the tokens of a text."""
+    """Token ids to the outputs of every head, in one pass; `outputs` says how many numbers a head gives."""
 
-    def __init__(self, vocabulary: int, max_tokens: int, classes: int, dropout: float = 0.1) -> None:
+    def __init__(self, vocabulary: int, max_tokens: int, outputs: Mapping[str, int], dropout: float = 0.1) -> None:
         super().__init__()
         self.words = nn.Embedding(vocabulary, CHANNELS, sparse=True)
         self.positions = nn.Parameter(torch.zeros(max_tokens, CHANNELS))
         self.embedding_norm = nn.LayerNorm(CHANNELS, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(dropout) for _ in range(LAYERS))
-        self.head = nn.Linear(CHANNELS, classes)
+        self.heads = nn.ModuleDict({name: nn.Linear(CHANNELS, size) for name, size in outputs.items()})
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Both (B, T), whole numbers -> logits (B, classes)."""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        """Both (B, T), whole numbers -> for each head (B, its outputs)."""
         mask = attention_mask.to(self.positions.dtype)
         x = self.words(input_ids) + self.positions[: input_ids.shape[1]]
         x = self.dropout(self.embedding_norm(x))
@@ -126,7 +129,9 @@ class MiniLM(nn.Module):
         for block in self.blocks:
             x = block(x, bias)
         weights = mask / mask.sum(dim=1, keepdim=True)  # (B, T)
-        return self.head(self.dropout((x * weights[:, :, None]).sum(dim=1)))
+        mean = self.dropout((x * weights[:, :, None]).sum(dim=1))
+        first = self.dropout(x[:, 0])
+        return {name: head(first if name in FIRST_TOKEN_HEADS else mean) for name, head in self.heads.items()}
 
 
 class RowwiseEmbedding(nn.Module):
@@ -143,16 +148,17 @@ class RowwiseEmbedding(nn.Module):
         return self.table[input_ids].to(torch.float32) * self.scale[input_ids]
 
 
-def pretrained(tokenizer: Tokenizer, max_tokens: int, classes: int, source: Path) -> MiniLM:
-    """The pretrained encoder with a new head; an emoji starts as the mean of the pieces of its Unicode name."""
+def pretrained(tokenizer: Tokenizer, max_tokens: int, outputs: Mapping[str, int], source: Path) -> MiniLM:
+    """The pretrained encoder with new heads; an emoji starts as the mean of the pieces of its Unicode name."""
     weights = load_file(source / "model.safetensors")
-    model = MiniLM(tokenizer.get_vocab_size(), max_tokens, classes)
+    model = MiniLM(tokenizer.get_vocab_size(), max_tokens, outputs)
     with torch.no_grad():
         _load_embeddings(model, weights, tokenizer, source)
         for number, block in enumerate(model.blocks):
             _load_block(block, weights, f"encoder.layer.{number}.")
-        nn.init.normal_(model.head.weight, std=0.02)
-        nn.init.zeros_(model.head.bias)
+        for head in model.heads.values():
+            nn.init.normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
     return model
 
 

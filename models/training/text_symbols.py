@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from models.training.calibration import macro_recall
 from models.training.minilm import MiniLM
-from models.training.text_data import Example, bucketed, examples_of, texts_with_symbols
-from models.training.text_trainer import balanced_loss, torch_logits
+from models.training.text_data import bucketed, texts_with_symbols
+from models.training.text_tasks import Example, Labelled, examples_of, one_hot
+from models.training.text_trainer import multitask_loss, torch_outputs
 from service.domain.labels import SENTIMENTS
 from service.features.text import pad
 
@@ -72,24 +73,28 @@ def first_symbol(tokenizer: Tokenizer) -> int:
 
 
 def _examples(split: str, tokenizer: Tokenizer, seed: int) -> list[Example]:
-    return [example for pairs in texts_with_symbols(split, seed).values() for example in examples_of(pairs, tokenizer)]
+    sets = [
+        [Labelled(text, {"sentiment": one_hot(SENTIMENTS[label], SENTIMENTS)}) for text, label in pairs]
+        for pairs in texts_with_symbols(split, seed).values()
+    ]
+    return [example for rows in sets for example in examples_of(rows, tokenizer)]
 
 
 def _run_epoch(model: MiniLM, optimizer: torch.optim.Optimizer, examples: Sequence[Example], seed: int) -> None:
     model.train()
-    for chosen in tqdm(bucketed(examples, 64, seed), desc="emoji", mininterval=5):
+    for chosen in tqdm(bucketed([len(example.ids) for example in examples], 64, seed), desc="emoji", mininterval=5):
         batch = [examples[position] for position in chosen]
         arrays = pad([example.ids for example in batch])
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model(torch.from_numpy(arrays.input_ids), torch.from_numpy(arrays.attention_mask))
-        balanced_loss(logits.float(), batch, smoothing=0.0).backward()
+            outputs = model(torch.from_numpy(arrays.input_ids), torch.from_numpy(arrays.attention_mask))
+        multitask_loss({"sentiment": outputs["sentiment"].float()}, batch, smoothing=0.0).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
 
 def _judged(model: MiniLM, examples: Sequence[Example]) -> tuple[float, float]:
     """Balanced cross-entropy and macro-recall."""
-    logits = torch_logits(model, [example.ids for example in examples], torch.device("cpu"))
-    loss = float(balanced_loss(torch.from_numpy(logits), examples, smoothing=0.0))
-    labels = np.array([example.label for example in examples])
-    return loss, macro_recall(logits.argmax(axis=1), labels, len(SENTIMENTS))
+    outputs = torch_outputs(model, [example.ids for example in examples], torch.device("cpu"))["sentiment"]
+    loss = float(multitask_loss({"sentiment": torch.from_numpy(outputs)}, examples, smoothing=0.0))
+    labels = np.array([np.argmax(example.targets["sentiment"].values) for example in examples])
+    return loss, macro_recall(outputs.argmax(axis=1), labels, len(SENTIMENTS))

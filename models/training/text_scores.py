@@ -1,0 +1,240 @@
+"""Scores of the text model's files: every figure of its card, by `python -m models.training.text --stage evaluate`.
+
+Temperatures and thresholds come from validation data; the test splits are only read to be reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+from tqdm import tqdm
+
+from models.registry import FOLDER
+from models.training import text_metrics as metrics
+from models.training.calibration import brier, ece, fit_temperature, macro_recall, softmax
+from models.training.text_data import has_symbols
+from models.training.text_probes import PROBES, swings
+from models.training.text_tasks import EKMAN, OUTPUTS, Labelled, labelled_sets
+from service.domain.labels import SENTIMENTS
+from service.features.text import encode, load_tokenizer, pad, windows
+
+FILE, TOKENIZER_FILE = "weights/text-minilm.int8.onnx", "weights/text-minilm.tokenizer.json"
+GRAPH = "text-minilm.onnx"
+HEAD_OF_OUTPUT = {"logits": "sentiment"}
+RESAMPLES = 1000
+
+
+class Reader:
+    """The heads of one file, through ONNX Runtime alone."""
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._tokenizer = tokenizer
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    @property
+    def heads(self) -> list[str]:
+        """What the file answers."""
+        return [HEAD_OF_OUTPUT.get(name, name) for name in self._names]
+
+    def read(self, rows: Sequence[Labelled]) -> dict[str, np.ndarray]:
+        """What each head says (n, its outputs); of a text longer than a window, the mean of its windows by tokens."""
+        cuts = [(number, *cut) for number, row in enumerate(rows) for cut in self._cuts(row)]
+        cuts.sort(key=lambda cut: cut[2])
+        sums: dict[str, np.ndarray] = {}
+        tokens = np.zeros((len(rows), 1))
+        for start in tqdm(range(0, len(cuts), 32), mininterval=10, leave=False):
+            numbers, ids, lengths = zip(*cuts[start : start + 32], strict=True)
+            weights = np.array(lengths, dtype=float)[:, None]
+            np.add.at(tokens, list(numbers), weights)
+            for head, values in zip(self.heads, self._run(ids), strict=True):
+                whole = sums.setdefault(head, np.zeros((len(rows), values.shape[1])))
+                np.add.at(whole, list(numbers), values * weights)
+        return {head: whole / tokens for head, whole in sums.items()}
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """The sentiment logits (n, 3) of short texts in one batch."""
+        batch = encode(texts, self._tokenizer)
+        feed = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        return self._session.run(["logits"], feed)[0]
+
+    def _run(self, ids: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        batch = pad(ids)
+        return self._session.run(self._names, {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})
+
+    def _cuts(self, row: Labelled) -> list[tuple[list[int], int]]:
+        """Token ids of each window, and how many they are."""
+        if row.term is not None:
+            ids = self._tokenizer.encode(row.text, row.term).ids
+            return [(ids, len(ids))]
+        cuts = windows(row.text, self._tokenizer)
+        pieces = [row.text[cut.start : cut.end] for cut in cuts] or [""]
+        return [(ids, len(ids)) for ids in (self._tokenizer.encode(piece).ids for piece in pieces)]
+
+
+def scores_of(logits: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
+    """What the registry says of the sentiment of a split."""
+    before, after = softmax(logits), softmax(logits, temperature)
+    predicted = logits.argmax(axis=1)
+    scores = {
+        "macro_recall": macro_recall(predicted, labels, len(SENTIMENTS)),
+        "accuracy": float((predicted == labels).mean()),
+        "ece": ece(after, labels),
+        "ece_before_temperature": ece(before, labels),
+        "brier": brier(after, labels),
+    }
+    return rounded(scores)
+
+
+def rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    """Four digits each."""
+    return {name: round(float(value), 4) for name, value in scores.items()}
+
+
+def interval(predicted: np.ndarray, labels: np.ndarray, seed: int = 7) -> list[float]:
+    """The 95 % interval of macro-recall over texts drawn anew (bootstrap): not that over seeds of training."""
+    choose = np.random.default_rng(seed)
+    draws = (choose.integers(0, len(labels), len(labels)) for _ in range(RESAMPLES))
+    found = [macro_recall(predicted[drawn], labels[drawn], len(SENTIMENTS)) for drawn in draws]
+    return [round(float(edge), 4) for edge in np.percentile(found, [2.5, 97.5])]
+
+
+def evaluate(work: Path, threads: int) -> dict[str, Any]:
+    """Temperatures, thresholds and scores of the shipped file, and of the fp32 graph in `work` if it is there."""
+    tokenizer = load_tokenizer(FOLDER / TOKENIZER_FILE)
+    val, test = labelled_sets("val"), labelled_sets("test")
+    judge = Judge(Reader(FOLDER / FILE, tokenizer, threads), val)
+    scores = judge.sentiment("val", {"tweets": val["tweets"]}) | judge.sentiment("test", test)
+    scores |= judge.other_tasks(test) | {"swings": judge.swings()}
+    if (work / GRAPH).exists():
+        full = Judge(Reader(work / GRAPH, tokenizer, threads), val, judge.temperature)
+        scores |= full.sentiment("val", {"tweets": val["tweets"]}, "fp32")
+        scores |= full.sentiment("test", {"tweets": test["tweets"]}, "fp32")
+    scores["validation"] = judge.validation()
+    rows = {f"{name}_{split}": len(found[name]) for split, found in (("val", val), ("test", test)) for name in found}
+    return {
+        "temperature": judge.temperature,
+        "emotions": judge.emotions(),
+        "scores": scores,
+        "rows": {name: count for name, count in rows.items() if count},
+    }
+
+
+class Judge:
+    """Scores what one file says; what it needs for that is fitted on validation texts."""
+
+    def __init__(self, reader: Reader, val: Mapping[str, Sequence[Labelled]], temperature: float | None = None) -> None:
+        self._reader, self._val = reader, val
+        self._said: dict[str, dict[str, np.ndarray]] = {}
+        if temperature is None:
+            temperature = round(fit_temperature(*metrics.picked(self._of_val("tweets"), val["tweets"], "sentiment")), 4)
+        self.temperature = temperature
+
+    def sentiment(
+        self, split: str, sets: Mapping[str, Sequence[Labelled]], kind: str = "int8"
+    ) -> dict[str, dict[str, Any]]:
+        """Of each set with sentiments its scores; of films also the accuracy without neutral, of test tweets more."""
+        found: dict[str, dict[str, Any]] = {}
+        for name in ("tweets", "sst", "meld", "goemotions"):
+            if name not in sets:
+                continue
+            rows = sets[name]
+            outputs = self._of_val(name) if split == "val" else self._reader.read(rows)
+            logits, labels = metrics.picked(outputs, rows, "sentiment")
+            scores: dict[str, Any] = scores_of(logits, labels, self.temperature)
+            scores["weighted_f1"] = round(metrics.of_classes(outputs, rows, "sentiment")["weighted_f1"], 4)
+            found[f"{split}_{kind}" if name == "tweets" else f"{name}_{split}_{kind}"] = scores
+            if name == "sst":
+                scores["accuracy_without_neutral"] = round(metrics.of_two_sides(outputs, rows), 4)
+            if name == "tweets" and split == "test":
+                scores["macro_recall_interval"] = interval(logits.argmax(axis=1), labels)
+                emoji = np.array([has_symbols(row.text) for row in rows])
+                scores["macro_recall_with_emoji"] = scores_of(logits[emoji], labels[emoji], 1.0)["macro_recall"]
+                scores["rows_with_emoji"] = int(emoji.sum())
+        return found
+
+    def other_tasks(self, test: Mapping[str, Sequence[Labelled]]) -> dict[str, dict[str, float]]:
+        """The published measure of each other task on its test texts, of the heads that the file has."""
+        found: dict[str, dict[str, float]] = {}
+        if "emotion" in self._reader.heads:
+            rows = test["goemotions"]
+            outputs = self._reader.read(rows)
+            thresholds = metrics.thresholds_of(self._of_val("goemotions"), self._val["goemotions"])
+            found["emotion_test"] = metrics.of_emotions(outputs, rows, thresholds)
+            found["emotion_test"]["ece"] = self._emotion_ece(outputs, rows)
+            talk = metrics.of_classes(self._reader.read(test["meld"]), test["meld"], "emotion")
+            found["meld_emotion_test"] = {"weighted_f1": talk["weighted_f1"]}
+        if "mood" in self._reader.heads:
+            rows = test["tweet_emotion"]
+            found["mood_test"] = {"macro_f1": metrics.of_classes(self._reader.read(rows), rows, "mood")["macro_f1"]}
+        if "irony" in self._reader.heads:
+            rows = test["tweet_irony"]
+            found["irony_test"] = {"f1": metrics.of_irony(self._reader.read(rows), rows)}
+        if "valence" in self._reader.heads:
+            rows = test["emobank"]
+            found["valence_test"] = {"pearson": metrics.of_valence(self._reader.read(rows), rows)}
+        if "aspect" in self._reader.heads:
+            found["aspect_test"] = self._aspects(test)
+        return {name: rounded(scores) for name, scores in found.items()}
+
+    def swings(self) -> dict[str, float]:
+        """The largest change of P(positive) by another name, country, gender or group in one sentence."""
+        largest = {name: max(swings(probe, self.probabilities).values()) for name, probe in PROBES.items()}
+        return rounded(largest)
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Calibrated sentiments (n, 3)."""
+        return softmax(self._reader.logits(texts), self.temperature)
+
+    def validation(self) -> dict[str, float]:
+        """The score of every task on its validation texts, for a file that has all heads."""
+        if set(self._reader.heads) != set(OUTPUTS):
+            return {}
+        outputs = {name: self._of_val(name) for name, rows in self._val.items() if rows}
+        return rounded(metrics.validation_scores(outputs, self._val))
+
+    def emotions(self) -> dict[str, Any]:
+        """What serving needs to know of the emotion head; nothing for a file that has none."""
+        if "emotion" not in self._reader.heads:
+            return {}
+        chosen, labels = metrics.known(self._val["goemotions"], "emotion")
+        logits = self._of_val("goemotions")["emotion"][chosen]
+        return {"output": "emotion", "labels": list(EKMAN), "temperature": round(fit_temperature(logits, labels), 4)}
+
+    def _emotion_ece(self, outputs: Mapping[str, np.ndarray], rows: Sequence[Labelled]) -> float:
+        """ECE of the most probable emotion of comments that have one emotion."""
+        chosen, labels = metrics.known(rows, "emotion")
+        single = labels.max(axis=1) == 1
+        probabilities = softmax(outputs["emotion"][chosen], self.emotions()["temperature"])
+        return ece(probabilities[single], labels[single].argmax(axis=1))
+
+    def _aspects(self, test: Mapping[str, Sequence[Labelled]]) -> dict[str, float]:
+        """Accuracy in each domain."""
+        domains: dict[str, list[Labelled]] = {"mams": list(test["mams"])}
+        for row in test["semeval14"]:
+            domains.setdefault(row.domain, []).append(row)
+        return {
+            f"{name}_accuracy": metrics.of_classes(self._reader.read(rows), rows, "aspect")["accuracy"]
+            for name, rows in domains.items()
+        }
+
+    def _of_val(self, name: str) -> dict[str, np.ndarray]:
+        """What the file says of a set's validation texts; read once."""
+        if name not in self._said:
+            self._said[name] = self._reader.read(self._val[name])
+        return self._said[name]
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """All scores as lines of a Markdown table."""
+    lines = ["| scores | |", "|---|---|"]
+    for name, values in results["scores"].items():
+        lines.append(f"| {name} | {', '.join(f'{measure} {value}' for measure, value in values.items())} |")
+    return "\n".join([*lines, f"| temperature | {results['temperature']} |", f"| emotions | {results['emotions']} |"])
