@@ -55,7 +55,7 @@ PATHS = (
     "/v1/models/text/calibration",
     "/v1/models/text/else",
     "/v1/modelsx",
-,)
+)
 
 validator = Draft202012Validator(json.loads((FOLDER / "schema.json").read_text()))
 
