@@ -1,0 +1,32 @@
+"""What every target has to say of a container: names of settings that exist, and values as the facts have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deployment.facts import facts
+from service.settings import Settings as ServiceSettings
+from service.settings import variable
+from ui.settings import Settings as UiSettings
+
+FOREIGN = frozenset({"BENTOML_HOME", "BENTOML_DO_NOT_TRACK", "GRADIO_ANALYTICS_ENABLED"})
+"""Read by what we stand on."""
+
+
+def known(program: str) -> frozenset[str]:
+    """Environment variables that the `service` or the `ui` reads."""
+    if program == "ui":
+        aliases = {"SENTIMENT_API_URL"}
+        return frozenset({f"UI_{name.upper()}" for name in UiSettings.model_fields} | aliases | FOREIGN)
+    return frozenset({variable(name) for name in ServiceSettings.model_fields} | FOREIGN)
+
+
+def differences(program: str, environment: Mapping[str, str], also: frozenset[str] = frozenset()) -> list[str]:
+    """What is wrong with an environment; `also` are names whose values are secrets."""
+    wanted: Mapping[str, str] = facts()[program]["environment"]
+    found = [f"{name} is no setting" for name in {*environment, *also} - known(program)]
+    return found + [
+        f"{name} is {environment.get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if environment.get(name) != value
+    ]
