@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CHANNELS, HEADS, LAYERS, HIDDEN = 384, 12, 6, 1536
-FIRST_TOKEN_HEADS = frozenset({"aspect"})
-"""Heads that read the first token, which can attend to the asked term; the others read the mean of all tokens."""
+TERM_HEADS = frozenset({"aspect"})
+"""Heads that read the mean of the tokens behind the text, where the term stands that is asked about; the others read
+the mean of all tokens."""
 EMOJI_BLOCKS = (
     (0x2600, 0x27BF),
     (0x1F1E6, 0x1F1FF),
@@ -111,9 +112,10 @@ class Block(nn.Module):
 class MiniLM(nn.Module):
     """Token ids to the outputs of every head, in one pass; `outputs` says how many numbers a head gives."""
 
-    def __init__(self, vocabulary: int, max_tokens: int, outputs: Mapping[str, int], dropout: float = 0.1) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, outputs: Mapping[str, int], dropout: float = 0.1) -> None:
         super().__init__()
-        self.words = nn.Embedding(vocabulary, CHANNELS, sparse=True)
+        self.separator = tokenizer.token_to_id("[SEP]")
+        self.words = nn.Embedding(tokenizer.get_vocab_size(), CHANNELS, sparse=True)
         self.positions = nn.Parameter(torch.zeros(max_tokens, CHANNELS))
         self.embedding_norm = nn.LayerNorm(CHANNELS, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
@@ -128,10 +130,19 @@ class MiniLM(nn.Module):
         bias = (mask[:, None, None, :] - 1.0) * 1e4
         for block in self.blocks:
             x = block(x, bias)
-        weights = mask / mask.sum(dim=1, keepdim=True)  # (B, T)
-        mean = self.dropout((x * weights[:, :, None]).sum(dim=1))
-        first = self.dropout(x[:, 0])
-        return {name: head(first if name in FIRST_TOKEN_HEADS else mean) for name, head in self.heads.items()}
+        mean, term = (self.dropout(_mean(x, tokens)) for tokens in (mask, mask * self._behind(input_ids)))
+        return {name: head(term if name in TERM_HEADS else mean) for name, head in self.heads.items()}
+
+    def _behind(self, input_ids: Tensor) -> Tensor:
+        """(B, T) -> 1 for tokens behind the first separator, 0 for the text before it and for that separator."""
+        separators = (input_ids == self.separator).to(self.positions.dtype)
+        return (separators.cumsum(dim=1) - separators).clamp(max=1.0)
+
+
+def _mean(x: Tensor, tokens: Tensor) -> Tensor:
+    """x (B, T, D) over the tokens (B, T) that are 1 -> (B, D); 0 where none is."""
+    weights = tokens / tokens.sum(dim=1, keepdim=True).clamp(min=1.0)
+    return (x * weights[:, :, None]).sum(dim=1)
 
 
 class RowwiseEmbedding(nn.Module):
@@ -151,7 +162,7 @@ class RowwiseEmbedding(nn.Module):
 def pretrained(tokenizer: Tokenizer, max_tokens: int, outputs: Mapping[str, int], source: Path) -> MiniLM:
     """The pretrained encoder with new heads; an emoji starts as the mean of the pieces of its Unicode name."""
     weights = load_file(source / "model.safetensors")
-    model = MiniLM(tokenizer.get_vocab_size(), max_tokens, outputs)
+    model = MiniLM(tokenizer, max_tokens, outputs)
     with torch.no_grad():
         _load_embeddings(model, weights, tokenizer, source)
         for number, block in enumerate(model.blocks):

@@ -1,16 +1,19 @@
 """Trains, exports, calibrates and publishes the text model: one encoder with a head for each task.
 
     python -m models.training.text [--work FOLDER] [--epochs 2] [--start FILE] [--device auto] [--threads 2]
-    python -m models.training.text --stage export      # the best checkpoint so far
+    python -m models.training.text --stage export      # a candidate, compared with what is shipped
+    python -m models.training.text --stage publish     # ships the candidate
     python -m models.training.text --stage evaluate    # prints every score of the file that is shipped
 
-Everything is chosen on validation data; the test splits are read once, at the end, to report scores.
+Without a stage all of them in turn. Everything is chosen on validation data; the test splits are read once, at the
+end, to report scores.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from models.registry import FOLDER
 from models.training.minilm import build_tokenizer, source_folder
 from models.training.publish import publish
 from models.training.text_export import expect, export, quantise
-from models.training.text_scores import FILE, GRAPH, TOKENIZER_FILE, evaluate, table
+from models.training.text_scores import CANDIDATE, FILE, GRAPH, TOKENIZER_FILE, compare, evaluate, table
 from models.training.text_symbols import learn_symbols
 from models.training.text_tasks import READERS, prior
 from models.training.text_trainer import Recipe, best_model, train
@@ -31,7 +34,8 @@ NAME, VERSION = "text-minilm", "2.0.0"
 
 
 def publish_results(results: dict[str, Any]) -> None:
-    """Write the registry's entry."""
+    """Write the registry's entry, and print the scores."""
+    print(table(results))
     publish(
         NAME,
         file=FILE,
@@ -77,7 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="weights of an earlier run to begin with")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--stage", choices=("all", "train", "export", "evaluate"), default="all")
+    parser.add_argument("--stage", choices=("all", "train", "export", "publish", "evaluate"), default="all")
     return parser.parse_args()
 
 
@@ -86,8 +90,8 @@ def chosen_device(name: str) -> torch.device:
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
-def ship(work: Path) -> None:
-    """Teach the best model so far what emoji mean, and write it in int8 to where the registry's files are.
+def make_candidate(work: Path) -> None:
+    """Teach the best model so far what emoji mean, and write it in int8 to `work`.
 
     Its emotions expect the frequencies of GoEmotions' training comments, since no text has each as often as the next.
     """
@@ -95,7 +99,7 @@ def ship(work: Path) -> None:
     model = learn_symbols(best_model(work, tokenizer), tokenizer)
     expect(model, "emotion", prior(READERS["goemotions"]("train"), "emotion"))
     export(model, work / GRAPH)
-    quantise(work / GRAPH, FOLDER / FILE)
+    quantise(work / GRAPH, work / CANDIDATE)
 
 
 def main() -> None:
@@ -109,12 +113,13 @@ def main() -> None:
         tokenizer = load_tokenizer(FOLDER / TOKENIZER_FILE)
         train(options.work, tokenizer, recipe, chosen_device(options.device), options.start)
     if options.stage in ("all", "export"):
-        ship(options.work)
-    results = {} if options.stage == "train" else evaluate(options.work, options.threads)
-    if options.stage in ("all", "export"):
-        publish_results(results)
-    if results:
-        print(table(results))
+        make_candidate(options.work)
+        print(compare(options.work, options.threads))
+    if options.stage in ("all", "publish"):
+        shutil.copyfile(options.work / CANDIDATE, FOLDER / FILE)
+        publish_results(evaluate(options.work, options.threads))
+    if options.stage == "evaluate":
+        print(table(evaluate(options.work, options.threads)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -94,18 +94,29 @@ def of_valence(outputs: Outputs, rows: Sequence[Labelled]) -> float:
     return pearson(outputs["valence"][chosen, 0], values[:, 0])
 
 
+MEASURES: Mapping[str, tuple[str, str, Callable[[Outputs, Sequence[Labelled]], float]]] = {
+    "tweets": ("tweets", "sentiment", lambda said, rows: of_classes(said, rows, "sentiment")["macro_recall"]),
+    "sst2": ("sst", "sentiment", of_two_sides),
+    "meld": ("meld", "sentiment", lambda said, rows: of_classes(said, rows, "sentiment")["weighted_f1"]),
+    "goemotions": (
+        "goemotions",
+        "emotion",
+        lambda said, rows: of_emotions(said, rows, thresholds_of(said, rows))["macro_f1"],
+    ),
+    "mood": ("tweet_emotion", "mood", lambda said, rows: of_classes(said, rows, "mood")["macro_f1"]),
+    "irony": ("tweet_irony", "irony", of_irony),
+    "valence": ("emobank", "valence", of_valence),
+    "mams": ("mams", "aspect", lambda said, rows: of_classes(said, rows, "aspect")["accuracy"]),
+}
+"""For each task its set, its head, and the measure on validation texts."""
+
+
 def validation_scores(outputs: Mapping[str, Outputs], rows: Mapping[str, Sequence[Labelled]]) -> dict[str, float]:
-    """The score of each task on validation texts, by which a checkpoint is chosen."""
-    comments = outputs["goemotions"], rows["goemotions"]
+    """The score on validation texts of each task that there are outputs for; by them a checkpoint is chosen."""
     return {
-        "tweets": of_classes(outputs["tweets"], rows["tweets"], "sentiment")["macro_recall"],
-        "sst2": of_two_sides(outputs["sst"], rows["sst"]),
-        "meld": of_classes(outputs["meld"], rows["meld"], "sentiment")["weighted_f1"],
-        "goemotions": of_emotions(*comments, thresholds_of(*comments))["macro_f1"],
-        "mood": of_classes(outputs["tweet_emotion"], rows["tweet_emotion"], "mood")["macro_f1"],
-        "irony": of_irony(outputs["tweet_irony"], rows["tweet_irony"]),
-        "valence": of_valence(outputs["emobank"], rows["emobank"]),
-        "mams": of_classes(outputs["mams"], rows["mams"], "aspect")["accuracy"],
+        task: measure(outputs[name], rows[name])
+        for task, (name, head, measure) in MEASURES.items()
+        if head in outputs.get(name, {})
     }
 
 

@@ -88,8 +88,8 @@ SHARES: Mapping[str, Share] = {
     "tweet_emotion": Share(2, {"sentiment": 0.3, "emotion": 0.3, "mood": 0.7}),
     "tweet_irony": Share(2, {"irony": 0.7}),
     "emobank": Share(1, {"valence": 0.3}),
-    "semeval14": Share(1, {"aspect": 0.5}),
-    "mams": Share(0.8, {"aspect": 0.5}),
+    "semeval14": Share(1, {"aspect": 0.8}),
+    "mams": Share(1, {"aspect": 0.8}),
 }
 
 

@@ -275,7 +275,7 @@ def train(work: Path, tokenizer: Tokenizer, recipe: Recipe, device: torch.device
 
 def best_model(work: Path, tokenizer: Tokenizer) -> MiniLM:
     """The average of the checkpoint in `work` that did best on validation data."""
-    model = MiniLM(tokenizer.get_vocab_size(), MAX_TOKENS, OUTPUTS)
+    model = MiniLM(tokenizer, MAX_TOKENS, OUTPUTS)
     _, _, weights = torch.load(work / CHECKPOINT, map_location="cpu", weights_only=True)["progress"]
     model.load_state_dict(weights)
     return model.eval()

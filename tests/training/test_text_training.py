@@ -80,7 +80,20 @@ def test_the_network_is_the_pretrained_encoder(model, tokenizer):
         weights = theirs.attention_mask[:, :, None] / theirs.attention_mask.sum(dim=1)[:, None, None]
         ours = model(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
     assert torch.allclose(ours["sentiment"], (states * weights).sum(dim=1), atol=1e-5)
-    assert torch.allclose(ours["aspect"], states[:, 0], atol=1e-5)
+
+
+def test_a_term_is_read_from_its_own_tokens(model, tokenizer):
+    model.heads = torch.nn.ModuleDict({"sentiment": torch.nn.Identity(), "aspect": torch.nn.Identity()})
+    (alone, asked) = (
+        torch.tensor([tokenizer.encode(*pair).ids]) for pair in (("so it was",), ("so it was", "the soup"))
+    )
+    with torch.no_grad():
+        one, two = (model(ids, torch.ones_like(ids)) for ids in (alone, asked))
+        moved = model(torch.cat([asked, torch.zeros(1, 3, dtype=torch.int64)], 1), torch.tensor([[1] * 8 + [0] * 3]))
+    assert asked.shape == (1, 8)
+    assert not one["aspect"].any()
+    assert not torch.allclose(two["aspect"], two["sentiment"], atol=1e-2)
+    assert torch.allclose(moved["aspect"], two["aspect"], atol=1e-5)
 
 
 def test_an_emoji_starts_as_the_mean_of_the_pieces_of_its_name(model, tokenizer):
