@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import logging
@@ -180,8 +179,8 @@ async def keep(analyses: Sequence[Analysis], request: Request) -> list[Analysis]
     """The same analyses once they are stored; where the database does not answer in time, with a warning each."""
     history = backend_of(request).history
     try:
-        await asyncio.wait_for(history.save(analyses, caller_of(request.scope).name), STORE_SECONDS)
-    except (DatabaseError, asyncio.TimeoutError, TimeoutError) as error:
+        await history.save_within(STORE_SECONDS, analyses, caller_of(request.scope).name)
+    except DatabaseError as error:
         log.error("%d analyses were not stored: %s", len(analyses), type(error).__name__)
         metrics.stored("failed", len(analyses))
         return [replace(analysis, warnings=(*analysis.warnings, _not_stored())) for analysis in analyses]

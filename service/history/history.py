@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -16,6 +17,7 @@ from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_, up
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.database import Database
+from service.database.errors import DatabaseGone
 from service.database.whole import whole
 from service.domain.analysis import Analysis
 from service.domain.labels import Label, Modality
@@ -91,18 +93,48 @@ class Removal:
     affected: int = 0
 
 
+@dataclass
+class _Attempt:
+    """How far a transaction is that somebody waits for."""
+
+    late: bool = False
+    """Nobody waits any more: it must not be committed."""
+    commits: bool = False
+    """It is being committed, and cannot be given up."""
+
+
 class History:
     """What callers asked to be kept. Every method raises `DatabaseError` where the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @whole
     async def save(self, analyses: Sequence[Analysis], owner: str) -> None:
         """Keep analyses: all of them, or none."""
+        await self._save(analyses, owner, _Attempt())
+
+    async def save_within(self, seconds: float, analyses: Sequence[Analysis], owner: str) -> None:
+        """Keep analyses as `save` does if that can be done in time; where it raises `DatabaseError`, none is kept.
+
+        A transaction that is not about to be committed by then is given up; one that is, is waited for.
+        """
+        attempt = _Attempt()
+        saving = asyncio.ensure_future(self._save(analyses, owner, attempt))
+        saving.add_done_callback(_heard)
+        await asyncio.wait((saving,), timeout=seconds)
+        if not saving.done() and not attempt.commits:
+            attempt.late = True
+            raise DatabaseGone("The database takes too long to answer.")
+        await saving
+
+    @whole
+    async def _save(self, analyses: Sequence[Analysis], owner: str, attempt: _Attempt) -> None:
         rows = [_row(analysis, owner) for analysis in analyses]
         async with self._database.transaction() as session:
             await session.execute(insert(_history), rows)
+            if attempt.late:
+                raise DatabaseGone("Nobody waits for this any more.")
+            attempt.commits = True
 
     @whole
     async def find(self, identifier: str, owner: str) -> str | None:
@@ -178,6 +210,12 @@ class History:
         if done.affected:
             await self._database.forget()
         return done
+
+
+def _heard(saving: asyncio.Future[None]) -> None:
+    """Whoever waited has gone: what it ended with needs no further hearing."""
+    if not saving.cancelled():
+        saving.exception()
 
 
 async def _remove_some(session: AsyncSession, which: ColumnElement[bool]) -> int:

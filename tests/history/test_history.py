@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import orjson
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.database import Database, DatabaseGone
+from service.database.whole import _running as transactions
 from service.history.history import FIRST_BATCH_ROWS, History, Wanted
 from tests.history.conftest import START, analysis, listed
 
@@ -57,6 +62,49 @@ async def test_several_are_stored_all_or_none(history):
     with pytest.raises(IntegrityError):
         await history.save([analysis(), kept], MINE)
     assert len(await texts(history)) == 1
+
+
+class Halting(Database):
+    """A database whose transactions wait in their middle, or with their commit, until they may go on."""
+
+    def __init__(self, url: str, *, commit: bool) -> None:
+        super().__init__(url)
+        self.reached, self.may_go_on = asyncio.Event(), asyncio.Event()
+        self._commit = commit
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        async with super().transaction() as session:
+            if self._commit:
+                yield session
+            self.reached.set()
+            await self.may_go_on.wait()
+            if not self._commit:
+                yield session
+
+
+async def test_what_was_said_not_to_be_stored_in_time_is_never_stored(database, history):
+    kept, halting = analysis(), Halting(database.url.render_as_string(hide_password=False), commit=False)
+    with pytest.raises(DatabaseGone):
+        await History(halting).save_within(0.01, [kept], MINE)
+    halting.may_go_on.set()
+    await asyncio.gather(*transactions, return_exceptions=True)
+    assert await history.find(kept.id, MINE) is None
+    await halting.close()
+
+
+async def test_what_is_being_committed_when_the_time_is_over_is_stored_and_said_to_be(database, history, monkeypatch):
+    kept, halting = analysis(), Halting(database.url.render_as_string(hide_password=False), commit=True)
+
+    async def until_it_commits(_tasks, timeout) -> None:
+        await halting.reached.wait()
+        asyncio.get_running_loop().call_later(0.1 * timeout, halting.may_go_on.set)
+
+    monkeypatch.setattr(asyncio, "wait", until_it_commits)
+    await History(halting).save_within(1.0, [kept], MINE)
+    assert halting.may_go_on.is_set()
+    assert await history.find(kept.id, MINE) is not None
+    await halting.close()
 
 
 async def test_the_newest_come_first_also_where_many_were_made_at_once(history):
