@@ -22,14 +22,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import cv2
 import torch
 
-from models.registry import FOLDER
+from models.registry import FOLDER, default_model
 from models.training.calibration import fit_temperature
-from models.training.face_clarity import PRESENCE, ClarityRecipe, clarity_scores, trained_clarity
+from models.training.face_clarity import PRESENCE, ClarityRecipe, Shelf, clarity_scores, load_shelf, trained_clarity
 from models.training.face_data import EMOTIONS, ferplus
-from models.training.face_further import trained_further
+from models.training.face_further import SECOND, THIRD, recipe_of, trained_further
 from models.training.face_network import FaceNetwork, export_onnx
-from models.training.face_scores import accuracy_scores, all_scores, milliseconds_a_face, rounded, served_logits
-from models.training.face_trainer import Course, Recipe, best_of
+from models.training.face_report import measured, printed
+from models.training.face_scores import (
+    accuracy_scores,
+    all_scores,
+    milliseconds_a_face,
+    rounded,
+    served_clarity,
+    served_logits,
+)
+from models.training.face_trainer import Course, Place, Recipe, best_of
 from models.training.publish import publish
 
 NAME = "face-emotion"
@@ -53,16 +61,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.stage == "evaluate":
+        print(printed(measured(default_model(NAME), options.work, options.animals)))
+    else:
+        train_and_publish(options)
+
+
+def train_and_publish(options: argparse.Namespace) -> None:
+    """Train what is not trained yet, and, unless only that is asked for, export, measure and publish."""
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
     work: Path = options.work
-    device = device_named(options.device)
-    first = trained(recipe, options.cycles, work, device)
-    network = trained_further(first, recipe, options.further, work, device)
+    network = trained_network(recipe, options, Place(work, device_named(options.device)))
     clarity = trained_clarity(ClarityRecipe(), work, options.animals, recipe.size)
-    export_onnx(network, clarity, FOLDER / WEIGHTS, recipe.size)
-    values = evaluation(recipe, work, rounded(clarity_scores(clarity, work, options.animals, recipe.size)))
+    if options.stage == "train":
+        return
+    export_onnx(network, clarity, options.onnx, recipe.size)
+    values = evaluation(recipe, work, options.onnx, load_shelf("val", work, options.animals))
     print(report(values))
-    if not options.no_publish:
+    if options.onnx == FOLDER / WEIGHTS:
         publish(NAME, file=WEIGHTS, **values)
 
 
@@ -71,13 +88,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/train-face"), help="caches and checkpoints")
     parser.add_argument("--cycles", type=int, nargs="+", default=[10, 18, 10, 10, 12], help="epochs of each cycle")
-    parser.add_argument("--further", type=int, nargs="+", default=[18], help="epochs of each cycle of the second run")
+    parser.add_argument("--second", type=int, nargs="+", default=[18], help="epochs of each cycle of the second run")
+    parser.add_argument("--third", type=int, nargs="+", default=[8], help="epochs of each cycle of the third run")
     parser.add_argument(
         "--animals", type=Path, default=Path("build/animals"), help="pictures: see models.training.detector_animals"
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
-    parser.add_argument("--no-publish", action="store_true", help="leave the registry as it is")
+    parser.add_argument(
+        "--stage", choices=("all", "train", "evaluate"), default="all", help="all of it, or train or measure alone"
+    )
+    parser.add_argument(
+        "--onnx", type=Path, default=FOLDER / WEIGHTS, help="where to export to; the registry follows only its own file"
+    )
     for field in fields(Recipe):
         kind, many = (int, "+") if isinstance(field.default, tuple) else (type(field.default), None)
         flag = f"--{field.name.replace('_', '-')}"
@@ -98,9 +121,18 @@ def trained(recipe: Recipe, cycles: Sequence[int], work: Path, device: torch.dev
     return best_of(course, work / "checkpoint.pt", device)
 
 
-def evaluation(recipe: Recipe, work: Path, clarity: dict[str, Any]) -> dict[str, Any]:
+def trained_network(recipe: Recipe, options: argparse.Namespace, place: Place) -> FaceNetwork:
+    """All three runs, as far as they are not done."""
+    network = trained(recipe, options.cycles, place.work, place.device)
+    for further, cycles in ((SECOND, options.second), (THIRD, options.third)):
+        network = trained_further(network, recipe, further, cycles, place)
+        recipe = recipe_of(recipe, further)
+    return network
+
+
+def evaluation(recipe: Recipe, work: Path, path: Path, shelf: Shelf) -> dict[str, Any]:
     """The registry's values for the exported file: temperature and reliability by validation, scores by test."""
-    logits_of = served_logits(FOLDER / WEIGHTS)
+    logits_of = served_logits(path)
     validation, test = ferplus("val", work), ferplus("test", work)
     val_logits = logits_of(validation.crops(recipe.size))
     temperature = fit_temperature(val_logits, validation.labels)
@@ -125,7 +157,7 @@ def evaluation(recipe: Recipe, work: Path, clarity: dict[str, Any]) -> dict[str,
             "milliseconds_a_face": round(milliseconds_a_face(logits_of, recipe.size), 2),
             "date": datetime.date.today().isoformat(),
             "validation": rounded(val_scores),
-            "clarity": clarity,
+            "clarity": rounded(clarity_scores(served_clarity(path), shelf, recipe.size)),
         },
     }
 

@@ -6,8 +6,8 @@ which people have labelled; and animals and things that the detector takes for f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,16 +18,20 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from models.registry import default_model
-from models.training.data import read_table
-from models.training.detector_animals import animals, hands
+from models.training.data import data_folder, read_table
+from models.training.detector_animals import Animal, animals, hands
 from models.training.detector_scenes import decoded, on_grey
 from models.training.face_augment import Variation, jittered, relit
-from models.training.face_cover import Crop
-from models.training.face_damage import damaged
+from models.training.face_cover import Crop, photographed_hand
+from models.training.face_damage import HIDDEN_FROM, HIDDEN_TO, damaged, hidden, ramp
 from models.training.face_data import Faces, coarse_faces, ferplus
 from models.training.face_network import ClarityNetwork
+from models.training.fingerprint import fingerprint
 from service.features.face import Detection, Picture, align, box_iou
 from service.runners.face import FaceDetector
+
+Tell = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""From grey crops (n, s, s) to the probability of a face and its clarity, (n, 2)."""
 
 LEFT = {"mask": 0.1, "mask_wrong": 0.5, "no_mask": 1.0}
 """How much of a face is left by the label of its box; a mask that is worn wrongly leaves the nose or the mouth."""
@@ -45,7 +49,7 @@ class ClarityRecipe:
     """What decides the training of the clarity network."""
 
     seed: int = 7
-    steps: int = 3000
+    steps: int = 4000
     batch: int = 96
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
@@ -80,8 +84,13 @@ def load_shelf(split: str, work: Path, folder: Path) -> Shelf:
     keen = FaceDetector.load(default_model("face-detection"), threshold=SUSPECTED)
     pictures = [on_grey(each) for each in animals(folder) if each.kept_for_validation != training]
     nothing = [mark for picture in pictures for mark in _suspects(keen, picture)]
-    covers = [np.dstack([_grey(hand.picture), (hand.cover * 255).astype(np.uint8)]) for hand in hands(folder)]
-    return Shelf((ferplus(split, work), coarse_faces(split)), street_faces(split, detector), nothing, covers)
+    held = [as_cover(each) for each in hands(folder) if each.kept_for_validation != training]
+    return Shelf((ferplus(split, work), coarse_faces(split)), street_faces(split, detector), nothing, held)
+
+
+def as_cover(hand: Animal) -> Crop:
+    """A photographed hand as `face_cover` takes it: (h, w, 2), grey and how much of it is there."""
+    return np.dstack([_grey(hand.picture), (hand.cover * 255).astype(np.uint8)])
 
 
 def _suspects(detector: FaceDetector, picture: Picture) -> list[Marked]:
@@ -130,12 +139,21 @@ def _drawn(shelf: Shelf, size: int, rng: np.random.Generator) -> Crop:
     return align(faces.pictures[row], jittered(faces.landmarks[row], rng, Variation()), size)
 
 
+def made_by(recipe: ClarityRecipe, folder: Path, size: int) -> str:
+    """The fingerprint of what the network is trained by; some damaged crops stand for how they are damaged."""
+    tables = [data_folder() / f"face/{name}.parquet" for name in ("ferplus", "muxspace_faces", "facemask_boxes")]
+    pictures = [each.picture for each in (*animals(folder), *hands(folder))]
+    flat = np.linspace(0, 255, size * size).reshape(size, size).astype(np.uint8)
+    spoilt = [damaged(flat, np.random.default_rng(seed), flat.T)[0] for seed in range(40)]
+    return fingerprint(recipe, tables, default_model("face-detection").sha256, pictures, spoilt)
+
+
 def trained_clarity(recipe: ClarityRecipe, work: Path, folder: Path, size: int) -> ClarityNetwork:
-    """The network after its last step, from `work` if it has been trained there by the same recipe."""
-    kept = work / "clarity.pt"
+    """The network after its last step, from `work` if it has been trained there in the same way."""
+    kept, wanted = work / "clarity.pt", made_by(recipe, folder, size)
     state = torch.load(kept, weights_only=True) if kept.exists() else {}
-    if state.get("recipe") != asdict(recipe):
-        state = {"recipe": asdict(recipe), "weights": train_clarity(recipe, work, folder, size).state_dict()}
+    if state.get("made_by") != wanted:
+        state = {"made_by": wanted, "weights": train_clarity(recipe, work, folder, size).state_dict()}
         torch.save(state, kept)
     network = ClarityNetwork()
     network.load_state_dict(state["weights"])
@@ -168,36 +186,55 @@ def clarity_loss(odds: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
     return presence + functional.binary_cross_entropy_with_logits(odds[face, 1], left[face])
 
 
-@torch.inference_mode()
-def clarity_of(network: ClarityNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The probability of a face and its clarity, (n, 2), of grey crops (n, s, s), as served."""
-    grey = _as_input(crops)
-    return ((network(grey) + network(grey.flip(3))) / 2).sigmoid().numpy()
-
-
-def clarity_scores(network: ClarityNetwork, work: Path, folder: Path, size: int) -> dict[str, float]:
+def clarity_scores(clarity_of: Tell, shelf: Shelf, size: int) -> dict[str, float]:
     """How it does on validation pictures; clean faces are FER+'s and muxspace's, masked ones those of the streets."""
-    shelf, rng = load_shelf("val", work, folder), np.random.default_rng(7)
-    clean = [clarity_of(network, faces.crops(size)[..., 0]) for faces in shelf.faces]
+    rng = np.random.default_rng(7)
+    clean = [clarity_of(faces.crops(size)[..., 0]) for faces in shelf.faces]
     real, nothing = (
-        clarity_of(network, np.stack([align(each.picture, each.landmarks, size) for each in marked]))
+        clarity_of(np.stack([align(each.picture, each.landmarks, size) for each in marked]))
         for marked in (shelf.real, shelf.nothing)
     )
     left = np.array([each.left for each in shelf.real])
     pairs = [damaged(_drawn(shelf, size, rng), rng, _drawn(shelf, size, rng), shelf.hands) for _ in range(2000)]
-    wanted, told = np.array([part for _, part in pairs]), clarity_of(network, np.stack([crop for crop, _ in pairs]))
+    wanted, told = np.array([part for _, part in pairs]), clarity_of(np.stack([crop for crop, _ in pairs]))
     return {
         "clean_ferplus_above_half": float((clean[0][:, 1] > 0.5).mean()),
         "clean_muxspace_above_half": float((clean[1][:, 1] > 0.5).mean()),
         "masked_below_half": float((real[left < 0.2, 1] < 0.5).mean()),
         "unmasked_above_half": float((real[left == 1, 1] > 0.5).mean()),
         "damage_correlation": float(np.corrcoef(wanted, told[:, 1])[0, 1]),
+        **hand_scores(clarity_of, shelf, size),
         **{f"faces_below_{at}": float((np.concatenate([*clean, real])[:, 0] < at).mean()) for at in (PRESENCE, 0.5)},
         **{f"no_faces_below_{at}": float((nothing[:, 0] < at).mean()) for at in (PRESENCE, 0.5)},
         "masked": int((left < 0.2).sum()),
         "unmasked": int((left == 1).sum()),
         "no_faces": len(nothing),
     }
+
+
+def hand_scores(clarity_of: Tell, shelf: Shelf, size: int, count: int = 2000) -> dict[str, float]:
+    """How often hands that hide most of a face are noticed, and those that hide next to nothing are let be.
+
+    A hand lies above where half of what it hides is in the upper half of the crop. The hands are those of the shelf.
+    """
+    rng = np.random.default_rng(11)
+    pairs = [
+        photographed_hand(_drawn(shelf, size, rng), shelf.hands[index % len(shelf.hands)], rng)
+        for index in range(count)
+    ]
+    left = np.array([1 - ramp(hidden(cover), HIDDEN_FROM, HIDDEN_TO) for _, cover in pairs])
+    upper = np.array([hidden(cover * _upper(size)) > hidden(cover) / 2 for _, cover in pairs])
+    told = clarity_of(np.stack([crop for crop, _ in pairs]))[:, 1]
+    return {
+        "hands_above_below_half": float((told[upper & (left < 0.25)] < 0.5).mean()),
+        "hands_below_below_half": float((told[~upper & (left < 0.25)] < 0.5).mean()),
+        "hands_aside_above_half": float((told[left > 0.95] > 0.5).mean()),
+    }
+
+
+def _upper(size: int) -> NDArray[np.float32]:
+    """1 in the upper half of a crop, 0 in the lower: (size, 1)."""
+    return (np.arange(size) < size / 2).astype(np.float32)[:, None]
 
 
 def _as_input(crops: NDArray[np.uint8]) -> torch.Tensor:

@@ -56,42 +56,92 @@ def masked(crop: Crop, rng: np.random.Generator) -> tuple[Crop, Cover]:
 
 
 def handed(crop: Crop, rng: np.random.Generator) -> tuple[Crop, Cover]:
-    """A hand of the face's own shade: a palm and one to five fingers, over the mouth, a cheek, an eye or all of it."""
+    """A drawn hand of the face's own shade, with its forearm, somewhere before the face (see `_held`)."""
     size = len(crop)
-    skin = float(np.median(crop[size // 4 : 3 * size // 4, size // 4 : 3 * size // 4])) * rng.uniform(0.75, 1.15)
-    where = np.array([rng.uniform(0.15, 0.85), rng.uniform(0.1, 1.0)])
-    angle, width = rng.uniform(0, 2 * np.pi), rng.uniform(0.08, 0.13)
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-    hand, cover = np.full((size, size), skin, np.float32), np.zeros((size, size), np.float32)
-    count = int(rng.integers(1, 6))
-    for finger in range(count):
-        start = where + across * width * (finger - (count - 1) / 2) * rng.uniform(0.9, 1.25)
-        part = _capsule(size, start - along * 0.2, start + along * rng.uniform(0.15, 0.45), width)
-        edge = np.clip(cv2.GaussianBlur(part, (0, 0), size / 40) - part, 0, 1) * cover
-        hand = hand * (1 - 0.5 * edge)
+    place, along = _held(rng)
+    scale = rng.uniform(0.75, 1.3)
+    wrist = place - scale * rng.uniform(0.1, 0.6) * along
+    hand, cover = np.ones((size, size), np.float32), np.zeros((size, size), np.float32)
+    for path, width in _parts_of_a_hand(wrist, along, scale, rng):
+        part = _stroke(size, path, width)
+        round_off = cv2.GaussianBlur(part, (0, 0), size * width / 3)
+        gap = np.clip(cv2.GaussianBlur(part, (0, 0), size / 40) - part, 0, 1) * cover
+        hand = np.where(part > 0.5, 0.6 + 0.4 * round_off, hand * (1 - rng.uniform(0.3, 0.7) * gap))
         cover = np.maximum(cover, part)
-    if rng.random() < 0.7:
-        palm = where - along * rng.uniform(0.15, 0.4)
-        cover = np.maximum(cover, _capsule(size, palm - across * 0.1, palm + across * 0.1, rng.uniform(0.3, 0.5)))
-    return _laid(crop, cover, hand, rng), cover
+    return _in_its_shade(crop, cv2.GaussianBlur(hand, (0, 0), size / 60) / 0.9, cover, rng), cover
 
 
 def photographed_hand(crop: Crop, hand: Crop, rng: np.random.Generator) -> tuple[Crop, Cover]:
-    """A real hand (h, w, 2), turned, scaled and shaded as the face is, somewhere before it."""
+    """A real hand (h, w, 2) that points to the right, turned, scaled and shaded as the face is, somewhere before it.
+
+    Its forearm goes on to the left as its first column does.
+    """
     size, (height, width) = len(crop), hand.shape[:2]
-    scale = size * rng.uniform(0.7, 1.8) / max(height, width)
-    held = np.array([width * rng.uniform(0.3, 0.9), height * rng.uniform(0.3, 0.7)])
-    turn = cv2.getRotationMatrix2D(tuple(held), rng.uniform(0, 360), scale)
-    turn[:, 2] += size * np.array([rng.uniform(0.15, 0.85), rng.uniform(0.1, 0.95)]) - held
-    softer = cv2.GaussianBlur(hand[:, :: int(rng.choice([-1, 1]))], (0, 0), max(0.4 / scale, 0.3))
+    place, along = _held(rng)
+    scale = size * rng.uniform(0.7, 1.5) / max(height, width)
+    held = np.array([3 * width + width * rng.uniform(0.4, 0.9), height * rng.uniform(0.3, 0.7)])
+    turn = cv2.getRotationMatrix2D(tuple(held), -float(np.rad2deg(np.arctan2(along[1], along[0]))), scale)
+    turn[:, 2] += size * place - held
+    longer = cv2.copyMakeBorder(hand[:: int(rng.choice([-1, 1]))], 0, 0, 3 * width, 0, cv2.BORDER_REPLICATE)
+    softer = cv2.GaussianBlur(longer, (0, 0), max(0.4 / scale, 0.3))
     small = cv2.warpAffine(softer, turn, (size, size)).astype(np.float32)
+    usual = float(np.median(hand[..., 0][hand[..., 1] > 128]))
     cover = small[..., 1] / 255
+    return _in_its_shade(crop, 1 + (small[..., 0] / usual - 1) * rng.uniform(0.7, 1.6), cover, rng), cover
+
+
+def _held(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where a hand lies and where it points to: on forehead and eyes half of the time, else on a cheek or the mouth.
+
+    Forearms come from below or from the side on which the hand lies.
+    """
+    kind, side = rng.random(), rng.choice([-1, 1])
+    middle, spread = ((0.0, 0.22), (0.25, 0.1)) if kind < 0.5 else ((0.3, 0.55), (0.1, 0.15))
+    if kind > 0.7:
+        middle, spread = (0.0, 0.78), (0.2, 0.1)
+    place = np.array([0.5, 0]) + rng.normal(middle, spread) * np.array([side, 1])
+    outwards = np.sign(place[0] - 0.5)
+    angle = -np.pi / 2 - outwards * rng.uniform(-0.4, 1.5)
+    return place, np.array([np.cos(angle), np.sin(angle)])
+
+
+def _parts_of_a_hand(
+    wrist: NDArray[np.float64], along: NDArray[np.float64], scale: float, rng: np.random.Generator
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Forearm, palm, thumb and fingers, from back to front, each as the corners of its middle line and its width.
+
+    In a hand of `scale` 1, about as long as a face is from the brows to the chin, the palm is 0.36 long and wide.
+    """
+    across = np.array([-along[1], along[0]])
+    palm, bent, spread, thumb = 0.36 * scale, rng.uniform(0.35, 1.0), rng.uniform(0, 0.16), rng.choice([-1, 1])
+    parts = [
+        (np.stack([wrist - 2 * along, wrist]), 0.25 * scale),
+        (np.stack([wrist, wrist + 0.6 * palm * along]), palm),
+    ]
+    root = wrist + 0.1 * scale * along + thumb * 0.14 * scale * across
+    aside = _turned(along, thumb * rng.uniform(0.2, 1.0))
+    parts.append((np.stack([root, root + 0.3 * scale * aside]), 0.11 * scale))
+    for index, length in zip((-1.5, -0.5, 0.5, 1.5), rng.permuted([0.28, 0.35, 0.38, 0.34]), strict=True):
+        knuckle = wrist + palm * along + index * 0.095 * scale * across
+        first = _turned(along, index * spread + rng.normal(0, 0.04))
+        joint = knuckle + 0.5 * length * scale * bent * first
+        tip = joint + 0.5 * length * scale * bent * _turned(first, rng.normal(0, 0.15))
+        parts.append((np.stack([knuckle - 0.1 * scale * along, joint, tip]), 0.093 * scale))
+    return parts
+
+
+def _turned(direction: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return turn @ direction
+
+
+def _in_its_shade(crop: Crop, relief: Cover, cover: Cover, rng: np.random.Generator) -> Crop:
+    """A hand over the crop, as bright as the face or a little less or more, with its shadow beside it."""
+    size = len(crop)
     middle = crop[size // 4 : 3 * size // 4, size // 4 : 3 * size // 4]
     skin = float(np.percentile(middle, rng.uniform(40, 80))) * np.exp(rng.normal(0, 0.1))
-    usual = float(np.median(hand[..., 0][hand[..., 1] > 128]))
-    shade = skin + (small[..., 0] - usual) * skin / usual * rng.uniform(0.7, 1.6)
     shadow = 1 - rng.uniform(0, 0.5) * cv2.GaussianBlur(cover, (0, 0), size / 20) * (1 - cover)
-    return np.clip(crop * (1 - cover) * shadow + shade * cover, 0, 255).astype(np.uint8), cover
+    return _laid((crop * shadow).astype(np.uint8), cover, skin * relief, rng)
 
 
 def behind_a_thing(crop: Crop, rng: np.random.Generator, other: Crop | None) -> tuple[Crop, Cover]:
@@ -132,8 +182,8 @@ def _polygon(size: int, corners: NDArray[np.float64]) -> Cover:
     return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def _capsule(size: int, start: NDArray[np.float64], end: NDArray[np.float64], width: float) -> Cover:
+def _stroke(size: int, path: NDArray[np.float64], width: float) -> Cover:
+    """A line along the corners of a path, with round ends."""
     canvas, scale = np.zeros((size * FINER,) * 2, np.uint8), size * FINER
-    ends = [tuple(map(int, np.rint(point * scale))) for point in (start, end)]
-    cv2.line(canvas, *ends, 255, max(1, round(width * scale)), cv2.LINE_AA)
+    cv2.polylines(canvas, [np.rint(path * scale).astype(np.int32)], False, 255, max(1, round(width * scale)))
     return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255

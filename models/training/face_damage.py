@@ -52,10 +52,10 @@ def hidden(cover: Cover) -> float:
 
 @cache
 def importance(size: int) -> NDArray[np.float32]:
-    """How much each pixel of an aligned crop tells, (size, size), adding up to 1: the mouth, the eyes, their brows."""
+    """How much each pixel of an aligned crop tells, (size, size), adding up to 1: mouth, eyes, brows and forehead."""
     rows, columns = np.mgrid[:size, :size] / (size - 1)
-    eyes = [(x, 0.36, 0.14, 0.1, 0.22) for x in (0.3, 0.7)]
-    spots = [*eyes, (0.5, 0.77, 0.2, 0.11, 0.4), (0.5, 0.5, 0.25, 0.3, 0.16)]
+    eyes = [(x, 0.36, 0.14, 0.1, 0.21) for x in (0.3, 0.7)]
+    spots = [*eyes, (0.5, 0.77, 0.2, 0.11, 0.36), (0.5, 0.2, 0.3, 0.08, 0.12), (0.5, 0.5, 0.25, 0.3, 0.1)]
     total = np.zeros((size, size))
     for x, y, wide, high, share in spots:
         spot = np.exp(-(((columns - x) / wide) ** 2 + ((rows - y) / high) ** 2))

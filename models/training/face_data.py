@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.training.data import data_folder, read_table
+from models.training.fingerprint import fingerprint
 from service.features.face import TEMPLATE, align, decode_yunet
 
 VOTES = {
@@ -41,6 +42,9 @@ BORDER = 32
 
 TEACHER = "models/face_detection_yunet_2023mar.onnx"
 TEACHER_THRESHOLD = 0.5
+
+ALIKE = 0.985
+"""Correlation of two pictures of 12 x 12 pixels above which they count as the same."""
 
 Votes = NDArray[np.int64]
 
@@ -128,17 +132,44 @@ def ferplus(split: str, work: Path) -> Faces:
     Out are rows marked `keep=false` and, of the training split, those without any vote for an emotion. The test split
     keeps every row with a strict majority.
     """
-    cache = work / f"ferplus-{split}.npz"
-    if not cache.exists():
-        _write_cache(cache, read_table("face/ferplus", split))
-    with np.load(cache) as stored:
-        pictures, landmarks, found, votes, keep = (
-            stored[name] for name in ("pictures", "landmarks", "found", "votes", "keep")
-        )
-    faces = Faces(pictures, landmarks, found, vote_distribution(votes), strict_majority(votes))
+    stored = _stored(split, work)
+    votes = stored["votes"]
+    faces = Faces(
+        stored["pictures"], stored["landmarks"], stored["found"], vote_distribution(votes), strict_majority(votes)
+    )
     if split == "train":
-        return faces.rows(keep & (faces.targets.sum(axis=1) > 0))
-    return faces.rows((keep | (split == "test")) & (faces.labels >= 0))
+        return faces.rows(stored["keep"] & (faces.targets.sum(axis=1) > 0))
+    return faces.rows((stored["keep"] | (split == "test")) & (faces.labels >= 0))
+
+
+def twins(split: str, work: Path) -> NDArray[np.bool_]:
+    """Which rows of `ferplus` of this split look like a picture of an earlier one, all of which are `keep=false` there.
+
+    Whoever trains on all rows has seen the answer to these. Alike are pictures whose 12 x 12 pixels correlate by more
+    than `ALIKE`, the rule by which rows were marked.
+    """
+    order = ("train", "val", "test")
+    earlier = [_stored(each, work) for each in order[: order.index(split)]]
+    seen = np.concatenate([_tiny(each["pictures"][~each["keep"]]) for each in earlier])
+    return (_tiny(ferplus(split, work).pictures) @ seen.T > ALIKE).any(axis=1)
+
+
+def _tiny(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """12 x 12 pixels of each picture, (n, 144), of mean 0 and length 1, so that products are correlations."""
+    small = [cv2.resize(each, (12, 12), interpolation=cv2.INTER_AREA).ravel() for each in pictures]
+    centred = np.stack(small).astype(np.float32)
+    centred -= centred.mean(axis=1, keepdims=True)
+    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+
+
+def _stored(split: str, work: Path) -> dict[str, NDArray]:
+    """Pictures, landmarks, votes and marks of every row, from the cache or, where it is not of this data, made anew."""
+    cache, teacher = work / f"ferplus-{split}.npz", data_folder() / TEACHER
+    made_by = fingerprint(data_folder() / "face/ferplus.parquet", teacher, TEACHER_THRESHOLD, ENLARGEMENT, BORDER)
+    if not is_made_by(cache, made_by):
+        _write_cache(cache, read_table("face/ferplus", split), teacher, made_by)
+    with np.load(cache) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def coarse_faces(split: str = "train") -> Faces:
@@ -167,9 +198,17 @@ def find_landmarks(pictures: Sequence[NDArray[np.uint8]], teacher: Path) -> Iter
         yield None if best is None else (best.landmarks - BORDER) / ENLARGEMENT
 
 
-def _write_cache(cache: Path, rows: Sequence[dict]) -> None:
+def is_made_by(cache: Path, made_by: str) -> bool:
+    """Whether there is a cache (npz) and it says that it was made from what this fingerprint stands for."""
+    if not cache.exists():
+        return False
+    with np.load(cache) as stored:
+        return "made_by" in stored and str(stored["made_by"]) == made_by
+
+
+def _write_cache(cache: Path, rows: Sequence[dict], teacher: Path, made_by: str) -> None:
     pictures = np.stack([_decode_grey(row["image"]) for row in rows])
-    five = list(tqdm(find_landmarks(pictures, data_folder() / TEACHER), cache.stem, len(rows)))
+    five = list(tqdm(find_landmarks(pictures, teacher), cache.stem, len(rows)))
     found = np.array([points is not None for points in five])
     landmarks = np.stack([whole_picture(PICTURE_SIDE) if points is None else points for points in five])
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +219,7 @@ def _write_cache(cache: Path, rows: Sequence[dict]) -> None:
         found=found,
         votes=np.array([[row[column] for column in COLUMNS] for row in rows]),
         keep=np.array([row["keep"] for row in rows]),
+        made_by=np.array(made_by),
     )
 
 

@@ -22,14 +22,29 @@ WITHOUT_SENTIMENT = EMOTIONS.index("surprised")
 
 def served_logits(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """A function from crops (n, s, s, 3) to logits (n, 8) by the exported file, on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = _session(path)
 
     def logits_of(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.concatenate([session.run(None, {"faces": part})[0] for part in parts_of(crops, 64)])
+        return np.concatenate([session.run(["logits"], {"faces": part})[0] for part in parts_of(crops, 64)])
 
     return logits_of
+
+
+def served_clarity(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A function from grey crops (n, s, s) to the probability of a face and its clarity, (n, 2), by the same file."""
+    session = _session(path)
+
+    def clarity_of(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+        crops = np.repeat(grey[..., None], 3, axis=-1)
+        return np.concatenate([session.run(["clarity"], {"faces": part})[0] for part in parts_of(crops, 64)])
+
+    return clarity_of
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def parts_of(crops: NDArray[np.uint8], most: int) -> Iterator[NDArray[np.uint8]]:
@@ -71,6 +86,15 @@ def accuracy_scores(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> d
     """Accuracy, and the mean of the classes' F1."""
     said = logits.argmax(axis=1)
     return {"accuracy": float((said == labels).mean()), "macro_f1": macro_f1(said, labels)}
+
+
+def mistakes(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, str]:
+    """For each class, what most of its rows that are taken for another are taken for, and how many of how many."""
+    said, told = logits.argmax(axis=1), {}
+    for meant, name in enumerate(EMOTIONS):
+        counts = np.bincount(said[(labels == meant) & (said != meant)], minlength=len(EMOTIONS))
+        told[name] = f"{EMOTIONS[counts.argmax()]}, {counts.max()} of {(labels == meant).sum()}"
+    return told
 
 
 def macro_f1(said: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from models.training.face_augment import Variation, varied_crops
 from models.training.face_data import EMOTIONS, Faces
 from models.training.face_network import FaceNetwork
 from models.training.face_scores import accuracy_scores
+from models.training.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,14 @@ class Run:
     best: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a run keeps its files, and what computes it."""
+
+    work: Path
+    device: torch.device
+
+
 @dataclass(frozen=True, eq=False)
 class Course:
     """What a run is led through: faces to learn from and to be judged by, and for how long."""
@@ -66,18 +75,29 @@ class Course:
     cycles: Sequence[int]
     variation: Variation = field(default_factory=Variation)
 
+    def made_by(self, network: FaceNetwork | None) -> str:
+        """The fingerprint of all that a run is made of, apart from how long it lasts; some crops stand for `align`."""
+        seen = [fingerprint({each.name: getattr(faces, each.name) for each in fields(faces)}) for faces in self._faces]
+        crops = self.validation.rows(np.arange(min(64, len(self.validation)))).crops(self.recipe.size)
+        return fingerprint(self.recipe, self.variation, seen, crops, None if network is None else network.state_dict())
+
+    @property
+    def _faces(self) -> tuple[Faces, Faces]:
+        return self.faces, self.validation
+
 
 def best_of(course: Course, checkpoint: Path, device: torch.device, network: FaceNetwork | None = None) -> FaceNetwork:
     """Train until the cycles are over, from `network` or from nothing, or on from the checkpoint.
 
     Returns the averaged weights of the epoch with the most `merit`.
     """
+    made_by = course.made_by(network)
     run = begin(course.recipe, device, network)
-    resume(run, checkpoint, course.recipe)
+    resume(run, checkpoint, made_by)
     for epoch in range(run.epoch, sum(course.cycles)):
         train_epoch(run, course, device)
         note(run, validate(run.average.module, course.validation, course.recipe, device), epoch, sum(course.cycles))
-        save(run, checkpoint, course.recipe)
+        save(run, checkpoint, made_by)
     if run.best is None:
         raise ValueError("No epoch was trained.")
     best = course.recipe.network()
@@ -110,10 +130,10 @@ def averaging(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | in
     return move
 
 
-def save(run: Run, checkpoint: Path, recipe: Recipe) -> None:
+def save(run: Run, checkpoint: Path, made_by: str) -> None:
     """Write the run down; a run that is stopped while writing keeps its last checkpoint."""
     state = {
-        "recipe": asdict(recipe),
+        "made_by": made_by,
         "network": run.network.state_dict(),
         "average": run.average.state_dict(),
         "optimiser": run.optimiser.state_dict(),
@@ -124,13 +144,13 @@ def save(run: Run, checkpoint: Path, recipe: Recipe) -> None:
     checkpoint.with_suffix(".new").replace(checkpoint)
 
 
-def resume(run: Run, checkpoint: Path, recipe: Recipe) -> None:
-    """Go on from the checkpoint if there is one. Raises `ValueError` if it was made by another recipe."""
+def resume(run: Run, checkpoint: Path, made_by: str) -> None:
+    """Go on from the checkpoint if there is one. Raises `ValueError` if it was made by another recipe or other data."""
     if not checkpoint.exists():
         return
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if state["recipe"] != asdict(recipe):
-        raise ValueError(f"{checkpoint} was made by another recipe: {state['recipe']}. Name another --work.")
+    if state["made_by"] != made_by:
+        raise ValueError(f"{checkpoint} was made by another recipe or from other faces. Name another --work.")
     run.network.load_state_dict(state["network"])
     run.average.load_state_dict(state["average"])
     run.optimiser.load_state_dict(state["optimiser"])

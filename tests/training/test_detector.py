@@ -73,11 +73,11 @@ def read(path) -> Picture:
 
 
 def find(session, entry, picture: Picture) -> list[Detection]:
-    settings, found = entry.settings, []
-    for view in views(picture, settings["picture_sides"]):
+    found = []
+    for view in views(picture):
         outputs = session.run(["scores", "boxes", "landmarks"], {"pictures": view.canvas[None]})
-        found += decode(*(output[0] for output in outputs), view, settings["score_threshold"])
-    return suppress(found, settings["nms_iou"])
+        found += decode(*(output[0] for output in outputs), view, entry.settings["score_threshold"])
+    return suppress(found)
 
 
 def test_the_registry_names_the_shipped_file_and_its_digest(entry):
@@ -222,7 +222,7 @@ def yunet(detector_scenes):
 def test_training_starts_from_yunet_itself(yunet, samples, detector_scenes):
     import torch
 
-    from models.training.detector import Served, start
+    from models.training.detector_network import Served, start
 
     picture = read(samples / "group_five.jpg")
     view = letterbox(picture, 320)
@@ -240,7 +240,9 @@ def test_training_starts_from_yunet_itself(yunet, samples, detector_scenes):
 def test_a_few_steps_on_one_picture_halve_its_loss(yunet):
     import torch
 
-    from models.training.detector import MOST_FACES, detector_loss, start
+    from models.training.detector_loss import detector_loss
+    from models.training.detector_network import start
+    from models.training.detector_trainer import MOST_FACES
 
     picture = np.full((128, 128, 3), 90, np.uint8)
     cv2.ellipse(picture, (64, 60), (20, 26), 0, 0, 360, (220, 180, 150), -1)
@@ -260,7 +262,7 @@ def test_a_few_steps_on_one_picture_halve_its_loss(yunet):
 def test_a_blend_lies_between_the_weights_that_it_is_made_of(yunet):
     import torch
 
-    from models.training.detector import Detector, blend, start
+    from models.training.detector_network import Detector, blend, start
 
     before, after = start(yunet), Detector()
     for share, expected in ((0.0, before), (1.0, after)):
@@ -273,7 +275,8 @@ def test_a_blend_lies_between_the_weights_that_it_is_made_of(yunet):
 def test_faces_without_landmarks_teach_none_and_ignored_ones_teach_nothing(yunet):
     import torch
 
-    from models.training.detector import MOST_FACES, detector_loss
+    from models.training.detector_loss import detector_loss
+    from models.training.detector_trainer import MOST_FACES
 
     grid = tuple(torch.from_numpy(part) for part in cells(64, 64))
     count = len(grid[0])
@@ -284,3 +287,23 @@ def test_faces_without_landmarks_teach_none_and_ignored_ones_teach_nothing(yunet
     assert losses["landmarks"] == 0 and losses["box"] > 0
     table[0, 0, 14] = 1
     assert detector_loss(outputs, table, grid)["box"] == 0
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, yunet):
+    import torch
+
+    from models.training.detector_network import start
+    from models.training.detector_trainer import Recipe, Run
+
+    def run() -> Run:
+        return Run(Recipe(), tmp_path, start(yunet), torch.device("cpu"))
+
+    before = run()
+    before.resume("one recipe")
+    before.step = 3
+    before.save()
+    after = run()
+    after.resume("one recipe")
+    assert after.step == 3
+    with pytest.raises(ValueError, match="another recipe"):
+        run().resume("another recipe")

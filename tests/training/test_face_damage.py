@@ -31,12 +31,27 @@ def test_what_matters_of_a_face_adds_up_to_one_and_lies_around_the_mouth_and_the
 
 
 def test_a_cover_changes_the_crop_where_it_lies_and_nowhere_else(crop):
-    for make in (masked, handed):
-        for seed in range(20):
-            changed, cover = make(crop, rng(seed))
-            assert changed.shape == crop.shape and changed.dtype == np.uint8
-            np.testing.assert_array_equal(changed[cover == 0], crop[cover == 0])
-            assert cover.min() >= 0 and cover.max() <= 1
+    for seed in range(20):
+        changed, cover = masked(crop, rng(seed))
+        assert changed.shape == crop.shape and changed.dtype == np.uint8
+        np.testing.assert_array_equal(changed[cover == 0], crop[cover == 0])
+        assert cover.min() >= 0 and cover.max() <= 1
+
+
+def test_a_hand_throws_a_shadow_and_changes_nothing_else_beside_it(crop):
+    for seed in range(20):
+        changed, cover = handed(crop, rng(seed))
+        assert changed.shape == crop.shape and changed.dtype == np.uint8
+        assert (changed[cover == 0] <= crop[cover == 0]).all()
+        assert cover.min() >= 0 and cover.max() <= 1
+
+
+def test_hands_lie_on_the_forehead_and_the_eyes_half_of_the_time_and_elsewhere_too(crop):
+    rows = np.arange(SIZE)[:, None]
+    covers = [handed(crop, rng(seed))[1] for seed in range(300)]
+    shown = [cover for cover in covers if cover.sum() > 20]
+    above = np.array([(cover * (rows < SIZE / 2)).sum() > cover.sum() / 2 for cover in shown])
+    assert 0.2 < above.mean() < 0.7
 
 
 def test_a_mask_hides_about_half_of_what_matters(crop):
