@@ -15,7 +15,7 @@ pytest.importorskip("onnx", reason="the extra `train` is not installed")
 
 from models.training import face, face_trainer  # noqa: E402
 from models.training.face_clarity import clarity_loss  # noqa: E402
-from models.training.face_further import blend, deepened  # noqa: E402
+from models.training.face_further import blend, deepened, kept_answers  # noqa: E402
 from models.training.face_network import ClarityNetwork, FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
 from models.training.face_scores import macro_f1  # noqa: E402
 
@@ -65,6 +65,8 @@ def test_a_network_made_deeper_answers_as_before():
     grey = torch.rand(3, 1, 48, 48) * 255
     with torch.inference_mode():
         torch.testing.assert_close(deepened(network, first, recipe).eval()(grey), network(grey))
+    once, again = (deepened(network, first, recipe).state_dict() for _ in range(2))
+    assert all(torch.equal(once[name], again[name]) for name in once)
 
 
 def test_a_blend_lies_between_the_runs_that_it_is_made_of():
@@ -99,6 +101,27 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, on_noise):
     face.trained(TINY, [1], tmp_path, torch.device("cpu"))
     with pytest.raises(ValueError, match="another recipe"):
         face.trained(replace(TINY, batch=20), [2], tmp_path, torch.device("cpu"))
+
+
+def test_a_checkpoint_of_other_faces_is_refused(tmp_path, monkeypatch, faces):
+    monkeypatch.setattr(face, "ferplus", lambda split, work: faces)
+    face.trained(TINY, [1], tmp_path, torch.device("cpu"))
+    others = replace(faces, targets=faces.targets[::-1].copy())
+    monkeypatch.setattr(face, "ferplus", lambda split, work: others if split == "train" else faces)
+    with pytest.raises(ValueError, match="other faces"):
+        face.trained(TINY, [2], tmp_path, torch.device("cpu"))
+
+
+def test_answers_are_kept_for_the_network_and_the_crops_that_they_are_of(tmp_path, faces):
+    torch.manual_seed(7)
+    network, crops, cache = TINY.network(), faces.crops(48)[..., 0], tmp_path / "answers.npz"
+    told = kept_answers(network, crops, cache)
+    written = cache.stat().st_mtime_ns
+    np.testing.assert_array_equal(kept_answers(network, crops, cache), told)
+    assert cache.stat().st_mtime_ns == written
+    np.testing.assert_allclose(kept_answers(network, crops[::-1].copy(), cache), told[::-1], atol=1e-6)
+    other = kept_answers(TINY.network(), crops, cache)
+    assert abs(other - told).max() > 1e-3
 
 
 def test_rare_classes_come_more_often_than_their_share_and_no_row_of_theirs_is_left_out():
