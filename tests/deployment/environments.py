@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from deployment.facts import facts
 from service.settings import Settings as ServiceSettings
@@ -21,9 +22,17 @@ def known(program: str) -> frozenset[str]:
     return frozenset({variable(name) for name in ServiceSettings.model_fields} | FOREIGN)
 
 
-def differences(program: str, environment: Mapping[str, str], also: frozenset[str] = frozenset()) -> list[str]:
-    """What is wrong with an environment; `also` are names whose values are secrets."""
-    wanted: Mapping[str, str] = facts()[program]["environment"]
+def differences(
+    program: str,
+    environment: Mapping[str, str],
+    also: Collection[str] = (),
+    but: Mapping[str, str | None] = MappingProxyType({}),
+) -> list[str]:
+    """What is wrong with an environment; `also` are names whose values are secrets.
+
+    `but` is what the target has otherwise than the facts, and for a reason; None for what it must not have.
+    """
+    wanted: dict[str, str | None] = {**facts()[program]["environment"], **but}
     found = [f"{name} is no setting" for name in {*environment, *also} - known(program)]
     return found + [
         f"{name} is {environment.get(name)!r}, not {value!r}"
