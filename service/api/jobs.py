@@ -215,7 +215,7 @@ async def delete_job(request: Request, identifier: str) -> Response:
                 "Server-sent events `progress`, `partial` (what a finished part says), and as the last one `done`, "
                 "`failed` or `cancelled`. Ids rise; comments come while nothing happens."
             ),
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
         },
         **problem_responses("invalid_input", "overloaded", *_SEEN_PROBLEMS),
     },

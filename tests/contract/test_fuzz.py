@@ -1,37 +1,22 @@
-"""Requests made up from the OpenAPI document: nothing that it allows may be answered otherwise than it says."""
+"""Requests made up from the OpenAPI document: nothing that it allows may be answered otherwise than it says.
+
+The short form of `make made-up`, on a service with access control: there most can happen.
+"""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 
-from service.api import application
-from service.settings import Settings
+made_up = pytest.importorskip("tests.contract.made_up", reason="Schemathesis is not installed.", exc_type=ImportError)
 
-schemathesis = pytest.importorskip("schemathesis", reason="Schemathesis is not installed.")
-
-pytestmark = pytest.mark.server
-
-DOCUMENT = application.build(Settings()).openapi()
-ROUTES = [(path, method) for path, item in DOCUMENT["paths"].items() for method in item]
+SECONDS = 600.0
+"""More than they take on any machine: their number ends it."""
 
 
-@pytest.mark.parametrize(("path", "method"), ROUTES)
-def test_answers_are_those_that_the_document_lists(service, path, method):
-    from schemathesis.checks import not_a_server_error
-    from schemathesis.specs.openapi import checks
-
-    wanted = [
-        not_a_server_error,
-        checks.status_code_conformance,
-        checks.content_type_conformance,
-        checks.response_schema_conformance,
-    ]
-    operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
-
-    @given(case=operation.as_strategy())
-    @settings(max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-    def ask(case) -> None:
-        case.call_and_validate(base_url=service.address, checks=wanted)
-
-    ask()
+@pytest.mark.server
+def test_answers_to_callers_with_and_without_a_key_are_those_that_the_document_lists(tmp_path):
+    with made_up.behind_a_door(tmp_path, transcript_model="off") as asked:
+        seen = made_up.ask_everything(asked, 250, SECONDS, 7)
+    assert not seen.failures, made_up.page({"With access control": seen}, 7)
+    named = {status for operation, status in seen.answers if "{identifier}" in operation}
+    assert {200, 204, 401, 403, 404} <= named  # some named what there is, and some callers were let in
