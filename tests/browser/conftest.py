@@ -19,6 +19,7 @@ from tests.serving import RunningService
 from tests.ui.page_running import RunningPage, running_page
 
 ANSWER_MILLISECONDS = 90_000
+expect.set_options(timeout=30_000)  # a busy machine draws a page slowly
 QUIET = (
     "--headless",
     "--no-sandbox",

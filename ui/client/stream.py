@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Annotated, Any, Literal
@@ -258,11 +259,12 @@ class Stream:
         self._where = _where(base_url, api_key, token, allow_plain_http)
         self._plan = Plan(modalities, sample_rate, timestamps, options)
         self._connection: Connection | None = None
+        self._open_until = ExitStack()
 
     def open(self) -> None:
         """Connect and say what will come. Raises `Problem` or `Unreachable`."""
         try:
-            self._connection = connect(_url(self._where), **_settings(self._where))
+            self._connection = self._open_until.enter_context(connect(_url(self._where), **_settings(self._where)))
             self._opened().send(self._plan.start())
         except (OSError, WebSocketException) as error:
             raise _failure(error, self._where) from error
@@ -291,9 +293,8 @@ class Stream:
 
     def close(self) -> None:
         """Be gone, with or without a summary."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._connection = None
+        self._open_until.close()
 
     def __iter__(self) -> Iterator[StreamEvent]:
         ending = _Ending()
