@@ -70,9 +70,10 @@ class GatewayService(Service):
 class Gateway:
     """Takes requests, decodes their media, asks the runners, and fuses what they say."""
 
-    speech = bentoml.depends(SpeechRunner)
-    face = bentoml.depends(FaceRunner)
-    transcript = bentoml.depends(TranscriptRunner)
+    if settings.media_runners == "process":
+        speech = bentoml.depends(SpeechRunner)
+        face = bentoml.depends(FaceRunner)
+        transcript = bentoml.depends(TranscriptRunner)
     if settings.text_runner == "process":
         text = bentoml.depends(TextRunner)
 

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     text_runner: Literal["embedded", "process"] = Field(
         default="embedded", description="Text model in the gateway's process, or in a runner process of its own."
     )
+    media_runners: Literal["embedded", "process"] = Field(
+        default="process",
+        description="Models of speech, faces and words in runner processes of their own, or in the gateway's process: "
+        "half the memory and half the time to start, for one core.",
+    )
     text_threads: int = Field(
         default=0, ge=0, description="Batches of texts that the gateway's process reads at once; 0: one for each core."
     )
