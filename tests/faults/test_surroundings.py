@@ -6,10 +6,7 @@ Nothing is answered wrongly, nothing accepted is lost, and it recovers without a
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +16,7 @@ import pytest_asyncio
 
 from tests.databases import PostgresServer, running_postgres
 from tests.faults.light_load import Record, eventually, light_load, requests
+from tests.faults.small_disk import DISK_BYTES, small_disk
 from tests.redis_running import RunningRedis, running_redis
 from tests.serving import RunningService, running_service
 
@@ -29,7 +27,6 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-DISK_BYTES = 4_000_000
 SLOW_CLIENTS = 40
 TIME_LIMIT_SECONDS = 6.0
 
@@ -57,19 +54,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         }
         with running_service(folder, **own) as service:
             yield House(service, redis, postgres, disk)
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path | None]:
-    """A tmpfs that is soon full, where one may be mounted."""
-    folder.mkdir(mode=0o700)
-    options = ("-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(folder))
-    mounted = os.geteuid() == 0 and subprocess.run(("mount", *options), check=False).returncode == 0
-    try:
-        yield folder if mounted else None
-    finally:
-        if mounted:
-            subprocess.run(("umount", "--lazy", str(folder)), check=True)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
