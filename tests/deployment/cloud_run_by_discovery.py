@@ -35,10 +35,17 @@ def strict(schema: dict[str, Any]) -> dict[str, Any]:
         named = {key: strict(value) for key, value in schema.get("properties", {}).items() if supported(value)}
         return {"type": "object", "properties": named, "additionalProperties": False}
     if kind == "integer":
-        least, most = NUMBERS[schema["format"]]
+        least, most = bounds(schema)
         return {"type": "integer", "minimum": least, "maximum": most}
     found = {"type": kind} if kind in ("string", "boolean", "number") else {}
     return {**found, "enum": schema["enum"]} if "enum" in schema else found
+
+
+def bounds(schema: dict[str, Any]) -> tuple[int, int]:
+    """The least and most that a number may be: of its format, or as the prose says."""
+    said, (least, most) = schema.get("description", ""), NUMBERS[schema["format"]]
+    lower, upper = (re.search(rf"{word} value is (\d+)", said) for word in ("Minimum", "Maximum"))
+    return int(lower[1]) if lower else least, int(upper[1]) if upper else most
 
 
 def supported(schema: dict[str, Any]) -> bool:
