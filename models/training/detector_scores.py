@@ -17,13 +17,26 @@ from numpy.typing import NDArray
 
 from models.training.data import read_table
 from models.training.detector_animals import animals
-from models.training.detector_scenes import Photograph, Teacher, faces_of, kept_for_validation, on_grey, scene, street
+from models.training.detector_scenes import (
+    Photograph,
+    Teacher,
+    compose,
+    faces_of,
+    kept_for_validation,
+    load_material,
+    on_grey,
+    scene,
+    street,
+)
 from service.features.face import Detection, Picture, box_iou, decode, letterbox, suppress
 
 Find = Callable[[Picture, int], list[Detection]]
 """A detector: the faces of a picture whose longest side is scaled to so many pixels, with scores from low to high."""
 
 FALSE_ALARMS = 0.1
+MADE, MADE_SIDE = 400, 320
+"""How many scenes are composed to measure on, and their height and width in pixels."""
+
 LOWEST = 0.05
 """Scores below this are not looked at when a curve is drawn."""
 
@@ -84,12 +97,13 @@ class Matched:
 def match(find: Find, photographs: Sequence[Photograph], side: int, smallest: float = 0.0) -> Matched:
     """Match greedily, best first, at an IoU of 0.5.
 
-    Faces below `smallest` pixels (longer side, as stored) are neither asked for nor held against the detector.
+    Faces below `smallest` pixels (longer side, as stored) and ignored ones are neither asked for nor held against the
+    detector.
     """
     scores, right, errors, count = [], [], [], 0
     for photograph in photographs:
         faces = photograph.faces
-        counted = faces.boxes[:, 2:].max(-1) >= smallest if len(faces) else np.zeros(0, bool)
+        counted = (faces.boxes[:, 2:].max(-1, initial=0) >= smallest) & ~faces.ignored
         count += int(counted.sum())
         for score, index, error in _pairs(find(photograph.picture, side), photograph):
             if index is None or counted[index]:
@@ -139,6 +153,13 @@ def quiet() -> tuple[Photograph, ...]:
     """Photographs of `face/scenes` without faces that training has not seen."""
     kept = (scene(row) for row in read_table("face/scenes", "train") if not row["person"] and kept_for_validation(row))
     return tuple(photograph for photograph in kept if not len(photograph.faces))
+
+
+@cache
+def made(split: str) -> tuple[Photograph, ...]:
+    """Scenes composed as for training, of a split's own pictures: turned, squeezed, dark, tiny, many faces, or none."""
+    material, rng = load_material(split), np.random.default_rng(7)
+    return tuple(Photograph(*compose(rng, material, MADE_SIDE)) for _ in range(MADE))
 
 
 def strangers(folder: Path | None) -> tuple[Photograph, ...]:
@@ -196,9 +217,11 @@ def rows() -> dict[str, str]:
         "scenes, test": scenes("test"),
         "street scenes, validation": streets("val"),
         "street scenes, test": streets("test"),
+        "made scenes, test": made("test"),
         "pictures without faces, validation": quiet(),
     }
-    return {name: f"{len(each)} pictures, {sum(len(one.faces) for one in each)} faces" for name, each in sets.items()}
+    counted = {name: sum(int((~one.faces.ignored).sum()) for one in each) for name, each in sets.items()}
+    return {name: f"{len(each)} pictures, {counted[name]} faces" for name, each in sets.items()}
 
 
 def report(find: Find, threshold: float) -> dict[str, Any]:
@@ -213,6 +236,10 @@ def report(find: Find, threshold: float) -> dict[str, Any]:
         "scenes_recall": recall,
         "scenes_precision": precision,
         "scenes_false_alarms_a_picture": alarms,
+        **{
+            f"{name}made_scenes_recall_at_0.05_false_alarms": match(each, made("test"), MADE_SIDE).recall_at(0.05)
+            for name, each in (("", find), ("yunet_", yunet))
+        },
         "scenes_landmark_error": float(np.mean(near.landmark_errors)),
         "yunet_scenes_landmark_error": float(np.mean(match(yunet, scenes("test"), 320).landmark_errors)),
     }
