@@ -105,7 +105,7 @@ def annotated(service: Service, place: str, name: str) -> None:
 UNDESCRIBED: dict[str, Callable[[Service], Any]] = {
     "containerConcurency": lambda one: one["spec"]["template"]["spec"].update(containerConcurency=1),
     "is not of type 'integer'": lambda one: one["spec"]["template"]["spec"].update(containerConcurrency="8"),
-    "is greater than the maximum": lambda one: container(one)["livenessProbe"].update(periodSeconds=10_000),
+    "is greater than the maximum": lambda one: container(one)["livenessProbe"].update(timeoutSeconds=10_000),
     "securityContext": lambda one: container(one).update(securityContext={"runAsUser": 1}),
     "is not of type 'array'": lambda one: container(one).update(args="serve"),
     "cpu-throtling is no": lambda one: annotated(one, "Revision", "run.googleapis.com/cpu-throtling"),
