@@ -115,7 +115,7 @@ def environment_is_known(objects: list[Object]) -> list[str]:
     """Every variable is a setting, has a value that the settings take, and the one that the facts give it."""
     findings = []
     for pod in pods(objects):
-        names = {one["name"] for one in pod.container.get("env", [])} | set(pod.environment(objects))
+        names = set(pod.environment(objects)).union(*pod.secrets.values())
         findings += [f"{pod.called}: {name} is no setting" for name in sorted(names - known_variables(pod.role))]
         findings += [f"{pod.called}: {problem}" for problem in _rejected(pod, objects)]
         findings += [f"{pod.called}: {problem}" for problem in _other_than_facts(pod, objects)]
@@ -131,7 +131,7 @@ def known_variables(role: str) -> frozenset[str]:
 
 @cache
 def _variables(settings: type[BaseSettings]) -> frozenset[str]:
-    prefix = settings.model_config["env_prefix"]
+    prefix = settings.model_config.get("env_prefix", "")
     names: set[str] = set()
     for name, field in settings.model_fields.items():
         alias = field.validation_alias
@@ -150,9 +150,10 @@ def _rejected(pod: Pod, objects: list[Object]) -> Iterator[str]:
 def _secrets(pod: Pod, objects: list[Object]) -> dict[str, str]:
     held = {secret["metadata"]["name"]: secret["data"] for secret in of_kind(objects, "Secret")}
     return {
-        variable["name"]: base64.b64decode(held[reference["name"]][reference["key"]]).decode()
-        for variable in pod.container.get("env", [])
-        if (reference := variable.get("valueFrom", {}).get("secretKeyRef")) and reference["name"] in held
+        key: base64.b64decode(held[name][key]).decode()
+        for name, keys in pod.secrets.items()
+        for key in keys
+        if key in held.get(name, {})
     }
 
 
@@ -226,8 +227,9 @@ def pods_write_where_they_may(objects: list[Object]) -> list[str]:
     for pod in pods(objects):
         volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
         mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in pod.container["volumeMounts"]}
-        if set(mounts) != expected.get(pod.role, {"/tmp"}):
-            findings.append(f"{pod.called}: writes to {sorted(mounts)}")
+        writable = {mount["mountPath"] for mount in pod.container["volumeMounts"] if not mount.get("readOnly")}
+        if writable != expected.get(pod.role, {"/tmp"}):
+            findings.append(f"{pod.called}: writes to {sorted(writable)}")
         if "sizeLimit" not in mounts.get("/tmp", {}).get("emptyDir", {}):
             findings.append(f"{pod.called}: /tmp has no limit")
         if "/state" in mounts and "persistentVolumeClaim" not in mounts["/state"]:
@@ -250,9 +252,9 @@ def _references(one: Object) -> Iterator[str]:
         yield f"ServiceAccount/{pod.spec['serviceAccountName']}"
         for source in pod.container.get("envFrom", []):
             yield f"ConfigMap/{source['configMapRef']['name']}"
-        for variable in pod.container.get("env", []):
-            if "valueFrom" in variable:
-                yield f"Secret/{variable['valueFrom']['secretKeyRef']['name']}"
+        for volume in pod.spec["volumes"]:
+            if "secret" in volume:
+                yield f"Secret/{volume['secret']['secretName']}"
         for volume in pod.spec["volumes"]:
             if "persistentVolumeClaim" in volume:
                 yield f"PersistentVolumeClaim/{volume['persistentVolumeClaim']['claimName']}"
@@ -594,6 +596,26 @@ def scrapes_are_named_as_rules_name_them(objects: list[Object]) -> list[str]:
     return findings
 
 
+def secrets_are_given_to_whom_they_are_for(objects: list[Object]) -> list[str]:
+    """As files, and no more than each needs; runners have none."""
+    data = {"SENTIMENT_DATABASE_URL", "SENTIMENT_QUEUE_URL"}
+    needed = {
+        "service": data | {"SENTIMENT_LIMITS_URL", "SENTIMENT_API_KEYS"},
+        "worker": data,
+        "ui": {"UI_API_KEY", "UI_AUTH"},
+        "migrate": {"SENTIMENT_DATABASE_URL"},
+        "runner": set(),
+    }
+    findings = []
+    for pod in pods(objects):
+        given = set().union(*pod.secrets.values())
+        if given != needed[pod.role]:
+            findings.append(f"{pod.called}: is given {sorted(given)}")
+        if any("valueFrom" in variable for variable in pod.container.get("env", [])):
+            findings.append(f"{pod.called}: has secrets in its environment")
+    return findings
+
+
 def tables_are_ready_first(objects: list[Object]) -> list[str]:
     """A Job of this version brings them up to date, and no pod does."""
     findings = [
@@ -681,5 +703,6 @@ IN_PRODUCTION: tuple[Check, ...] = (
     pods_reach_whom_they_need,
     rules_are_those_of_monitoring,
     scrapes_are_named_as_rules_name_them,
+    secrets_are_given_to_whom_they_are_for,
     tables_are_ready_first,
 )

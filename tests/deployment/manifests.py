@@ -131,7 +131,7 @@ class Pod:
         return container
 
     def environment(self, objects: list[Object]) -> dict[str, str]:
-        """What the container finds in its environment; a Secret that is not among the objects gives nothing."""
+        """What the container finds in its environment, but for its secrets."""
         found: dict[str, str] = {}
         for source in self.container.get("envFrom", []):
             found |= _named(objects, "ConfigMap", source["configMapRef"]["name"])["data"]
@@ -139,6 +139,16 @@ class Pod:
             if "value" in variable:
                 found[variable["name"]] = variable["value"]
         return found
+
+    @property
+    def secrets(self) -> dict[str, list[str]]:
+        """The Secrets that it gets as files in /run/secrets, and which keys of them."""
+        mounted = {mount["name"] for mount in self.container["volumeMounts"] if mount["mountPath"] == "/run/secrets"}
+        return {
+            volume["secret"]["secretName"]: [item["key"] for item in volume["secret"]["items"]]
+            for volume in self.spec["volumes"]
+            if volume["name"] in mounted
+        }
 
 
 def _named(objects: list[Object], kind: str, name: str) -> Object:

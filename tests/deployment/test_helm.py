@@ -98,12 +98,7 @@ def test_what_a_cluster_does_not_have_can_be_left_out(program: Program) -> None:
 def test_a_secret_of_yours_is_used_instead(program: Program) -> None:
     found = template(program("helm"), CHART, "--set", "secrets.existing=mine,secrets.existingUi=mine-too")
     assert of_kind(found, "Secret") == []
-    references = {
-        variable["valueFrom"]["secretKeyRef"]["name"]
-        for pod in pods(found)
-        for variable in pod.container["env"]
-        if "valueFrom" in variable
-    }
+    references = {name for pod in pods(found) for name in pod.secrets}
     assert references == {"mine", "mine-too"}
 
 

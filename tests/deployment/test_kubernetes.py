@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,20 @@ from tests.deployment.broken_manifests import BROKEN
 from tests.deployment.conftest import Program, run
 from tests.deployment.manifest_checks import Check
 from tests.deployment.manifests import (
+    CHECKOUT,
+    COMPONENT,
     CUSTOM_KINDS,
     GATEWAY,
     KUBERNETES,
     Change,
     Object,
+    Pod,
     copy_with,
     kustomize,
     of_kind,
     pods,
 )
+from tests.deployment.pods_played import Played, here, inspected, played
 
 HERE = Path(__file__).parent
 TARGETS = ("dev", "production", "gateway", "distributed")
@@ -120,7 +125,8 @@ def written(objects: list[Object], path: Path) -> Path:
 def test_the_schemas_of_kubernetes_know_every_field(
     program: Program, rendered: dict[str, list[Object]], tmp_path: Path, version: str
 ) -> None:
-    files = [written(objects, tmp_path / f"{target}.yaml") for target, objects in rendered.items()]
+    # What production has is in both of the others.
+    files = [written(rendered[target], tmp_path / target) for target in ("dev", "gateway", "distributed")]
     done = run(program("kubernetes-validate"), "-k", version, "--strict", *files)
     assert done.returncode == 0, done.stdout + done.stderr
     # A kind without a schema is a warning only: just the custom resources may be among them.
@@ -184,7 +190,6 @@ def test_the_models_of_custom_resources_see_wrong_values_and_misspelt_fields(pro
 
 SKIPPED_POLICIES = {
     "CKV_K8S_15": "a tag of a release is not pushed again, so pulling it once is enough",
-    "CKV_K8S_35": "the settings come from the environment; the files of a Secret would have to be read into it",
     "CKV_K8S_43": "a release of yours names digests; the files name the tag that a release replaces",
 }
 """Policies of checkov that do not hold here, each with its reason; unused ones are found."""
@@ -220,3 +225,39 @@ def test_policies_see_a_broken_copy(program: Program, tmp_path: Path) -> None:
     (tmp_path / "rendered").mkdir()
     written(objects, tmp_path / "rendered" / "objects.yaml")
     assert "CKV_K8S_16" in failed_policies(program, tmp_path / "rendered")
+
+
+@pytest.mark.long
+def test_the_rendered_pods_of_service_and_worker_conform(rendered: dict[str, list[Object]]) -> None:
+    service = next(pods(rendered["dev"], "service"))
+    image = here(service.container["image"])
+    if run("podman", "image", "exists", image).returncode:
+        pytest.skip(f"there is no image {image}: deployment/images/build.sh service")
+    objects = [one for one in rendered["dev"] if one["metadata"].get("labels", {}).get(COMPONENT) != "ui"]
+    with played(objects) as running:
+        _runs_as_it_says(inspected(running, "multimodal-sentiment-pod-0-service"), service)
+        _becomes_ready(running, service.container["readinessProbe"]["httpGet"]["path"])
+        address = f"http://127.0.0.1:{facts()['service']['port']}"
+        seconds = service.spec["terminationGracePeriodSeconds"]
+        stop = f"podman stop --time {seconds} multimodal-sentiment-pod-0-service"
+        words = (sys.executable, "-m", "tests.deployment.conformance", address, "--stop", stop)
+        done = run(*running.inside(*words), cwd=CHECKOUT, env=running.environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        stopped = inspected(running, "multimodal-sentiment-pod-0-service")
+        assert stopped["State"]["ExitCode"] == 0, stopped["State"]
+
+
+def _runs_as_it_says(container: Object, pod: Pod) -> None:
+    host, limits = container["HostConfig"], pod.container["resources"]["limits"]
+    assert host["Memory"] == checks.cores(limits["memory"])
+    assert host["NanoCpus"] == checks.cores(limits["cpu"]) * 1e9
+    assert host["ReadonlyRootfs"] is True
+    assert not container["EffectiveCaps"]
+    assert container["Config"]["User"].startswith(str(facts()["image"]["user"]))
+
+
+def _becomes_ready(running: Played, path: str) -> None:
+    """Within ten minutes, since the machine may be busy with other things; how fast it is the images' tests say."""
+    address = f"http://127.0.0.1:{facts()['service']['port']}{path}"
+    words = ("curl", "-sf", "-o", "/dev/null", "--retry", "600", "--retry-delay", "1", "--retry-all-errors")
+    assert run(*running.inside(*words, "--retry-max-time", "600", address)).returncode == 0

@@ -70,16 +70,23 @@ readinessProbe:
   failureThreshold: {{ index . 8 }}
 {{- end }}
 
-{{/* Values of a Secret: (list "name of the Secret" (list "KEY" …)) */}}
-{{- define "sentiment.secretEnvironment" -}}
-{{- $secret := index . 0 -}}
-{{- range index . 1 }}
-- name: {{ . }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ $secret }}
-      key: {{ . }}
+{{/* Settings are read from files of their names in /run/secrets: (list "name of the Secret" (list "KEY" …)) */}}
+{{- define "sentiment.secretVolume" -}}
+- name: secrets
+  secret:
+    secretName: {{ index . 0 }}
+    defaultMode: 0440
+    items:
+      {{- range index . 1 }}
+      - key: {{ . }}
+        path: {{ . }}
+      {{- end }}
 {{- end }}
+
+{{- define "sentiment.secretMount" -}}
+- name: secrets
+  mountPath: /run/secrets
+  readOnly: true
 {{- end }}
 
 {{/* Old pods go when new ones are ready, and those of a changed configuration are new. */}}
