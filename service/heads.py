@@ -7,13 +7,12 @@ would hold a connection, and memory. Looking once a second at those whose head i
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Iterable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.porter import MAX_HEAD_BYTES
+from service.porter import MAX_HEAD_BYTES, Answering, Reason, plainly
 
 
 class TimelyHeads(HttpToolsProtocol):
@@ -24,6 +23,11 @@ class TimelyHeads(HttpToolsProtocol):
     began = False
     """Whether something of the head has come."""
     head_bytes = 0
+
+    def __init__(self, *arguments: Any, answering: Answering = plainly, **more: Any) -> None:
+        """What uvicorn gives its connections, and what makes an answer to those that are turned away."""
+        super().__init__(*arguments, **more)
+        self._answering = answering
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A new connection has a request to come with."""
@@ -66,16 +70,10 @@ class TimelyHeads(HttpToolsProtocol):
         return self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None
 
     def _turn_away(self, code: str, detail: str) -> None:
-        from service.api.problems import ProblemError  # noqa: PLC0415 (a runner's process never needs it)
-
         if self.transport.is_closing():
             return
-        identifier = secrets.token_hex(16)
-        response = ProblemError(code, detail).response("", identifier)
-        own = ((b"x-request-id", identifier.encode()), (b"cache-control", b"no-store"), (b"connection", b"close"))
-        lines = [b"%b: %b\r\n" % pair for pair in (*response.raw_headers, *own)]
         if self.cycle is None or self.cycle.response_complete:  # else an answer before it is still on its way
-            self.transport.write(b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)]))
+            self.transport.write(self._answering(b"", Reason(code, detail)).content)
         self.transport.close()
 
 

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class KeptServer(uvicorn.Server):
         # Ours refuses a frame over its limit with a Problem; the protocol's own limits are there for what is far over.
         config.ws_max_size = 2 * settings.stream_frame_bytes
         config.ws_max_queue = WAITING_FRAMES
-        config.http = TimelyHeads
+        config.http = partial(TimelyHeads, answering=answering)  # type: ignore[assignment]
         super().__init__(config)
         self._lifecycle = lifecycle
         self._settings = settings

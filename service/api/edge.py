@@ -24,7 +24,7 @@ from service.access.door import Door
 from service.access.rates import Budget
 from service.api.cors import Cors
 from service.api.problems import ProblemError, problem_of, problem_of_status
-from service.api.routes import Routes, allowance
+from service.api.routes import Allowance, Routes, allowance
 from service.api.sockets import Socket
 from service.lifecycle import Lifecycle
 from service.observability import logs, metrics, tracing
@@ -71,6 +71,7 @@ class Edge:
         self._settings = settings
         self._lifecycle = lifecycle or Lifecycle()
         self._door = door or Door()
+        self._allowances: dict[tuple[str, bool], Allowance] = {}
         allowed = origins(settings)
         self._cors = Cors(self._serve, allowed) if allowed else None
 
@@ -91,13 +92,27 @@ class Edge:
             await socket.run(app or _no_socket)
             return
         exchange = Exchange(
-            endpoint, scope, receive, send, settings=self._settings, lifecycle=self._lifecycle, door=self._door
+            endpoint,
+            scope,
+            receive,
+            send,
+            settings=self._settings,
+            allowed=self._allowance(endpoint, scope["method"]),
+            lifecycle=self._lifecycle,
+            door=self._door,
         )
         preflight = self._cors.preflight(scope) if self._cors else None
         if preflight is not None:
             await exchange.run(preflight, guarded=False)  # browsers send preflights without credentials
         else:
             await (exchange.run(app) if app else exchange.run_foreign(self._rest))
+
+    def _allowance(self, endpoint: str, method: str) -> Allowance:
+        """Worked out once for each endpoint."""
+        place = endpoint, method == "POST"
+        if place not in self._allowances:
+            self._allowances[place] = allowance(endpoint, method, self._settings)
+        return self._allowances[place]
 
 
 async def _no_socket(scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,12 +130,13 @@ class Exchange:
         send: Send,
         *,
         settings: Settings,
+        allowed: Allowance,
         lifecycle: Lifecycle,
         door: Door,
     ) -> None:
         self._endpoint = endpoint
         self._settings = settings
-        self._allowed = allowance(endpoint, scope.get("method", ""), settings)
+        self._allowed = allowed
         self._lifecycle = lifecycle
         self._door = door
         self._budget: Budget | None = None

@@ -1,8 +1,10 @@
-"""What a caller hears where no worker is: the Problem of the contract, from the first bytes of a request alone."""
+"""What a caller hears where no worker is, or who takes too long to say what he wants: the Problem of the contract, from
+the first bytes of a request alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import unquote
 
 from service.api.edge import request_id_of
@@ -20,7 +22,7 @@ def answer_to(request: bytes, why: Reason) -> Answer:
     own = [(b"x-request-id", request_id.encode()), (b"cache-control", b"no-store"), (b"connection", b"close")]
     lines = [b": ".join(pair) for pair in (*response.raw_headers, *own)]
     body = b"" if method == b"HEAD" else bytes(response.body)
-    status = b"HTTP/1.1 %d Service Unavailable" % response.status_code
+    status = f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}".encode()
     return Answer(b"\r\n".join([status, *lines, b"", body]), any(name in headers for name in _BODY_HEADERS))
 
 

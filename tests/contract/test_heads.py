@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 import uvicorn
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from service.api.turned_away import answer_to
 from service.heads import TimelyHeads, look_at
 
 HEAD = b"GET / HTTP/1.1\r\nHost: test\r\n"
@@ -57,7 +59,9 @@ async def until(true: Callable[[], object]) -> None:
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"), methods=["GET", "POST"])])
-    config = uvicorn.Config(app, port=0, http=TimelyHeads, log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        app, port=0, http=partial(TimelyHeads, answering=answer_to), log_config=None, lifespan="off"
+    )
     running = uvicorn.Server(config)
     running.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(running.serve())
