@@ -102,7 +102,9 @@ def _plan(folder: Path, ports: list[int], told: Path, nginx: int, program: Path)
 [[instances]]
 name = "{name}"
 address = "http://127.0.0.1:{port}"
-start = "cd {CHECKOUT} && {{ nohup {sys.executable} -m {STAND} {port} $VERSION >/dev/null 2>&1 & echo $! > {folder}/{name}.pid; }}"
+start = '''cd {CHECKOUT}
+nohup {sys.executable} -m {STAND} {port} $VERSION >/dev/null 2>&1 &
+echo $! > {folder}/{name}.pid'''
 stop = "test ! -f {folder}/{name}.pid || kill -TERM $(cat {folder}/{name}.pid) || true"
 """
         for name, port in zip(("blue", "green", "red"), ports, strict=False)
