@@ -89,16 +89,16 @@ class Janitor:
         """Those that nobody works on, and that the queue does not hold either, blocking. Raises `QueueGone`."""
         now, jumped = self._clock.now(), self._clock.jumped(self._lease_seconds)
         waiting = [job for job in jobs if job.state == "queued" and abs(now - job.queued) > LOST_AFTER_SECONDS]
-        running = [job for job in jobs if job.state == "running"]
         held = self._queue.waiting() if waiting else set()
         lost = [job for job in waiting if job.id not in held]
-        return lost + [job for job in running if self._is_dead(job) or not (jumped or self._is_leased(job, now))]
+        running = [job for job in jobs if job.state == "running"]
+        return lost + [job for job in running if not self._is_held(job, now, jumped)]
 
-    def _is_leased(self, job: Unfinished, now: float) -> bool:
-        """Whether somebody said a while ago that he works on it; further ahead it was said before the clock jumped."""
-        return now <= job.lease_until <= now + self._lease_seconds + JUMP_SECONDS
+    def _is_held(self, job: Unfinished, now: float, jumped: bool) -> bool:
+        """Whether its worker lives: one of this machine is told by its lock, however slow it is; others by leases.
 
-    def _is_dead(self, job: Unfinished) -> bool:
-        """Whether its worker is known to be dead: it was one of this machine. Others are told by their leases."""
-        host = (job.worker or "").partition(":")[0]
-        return host == socket.gethostname() and not self._folders.is_locked(job.id)
+        A lease that ends far ahead was given before the clock was set back.
+        """
+        if (job.worker or "").partition(":")[0] == socket.gethostname():
+            return self._folders.is_locked(job.id)
+        return jumped or now <= job.lease_until <= now + self._lease_seconds + JUMP_SECONDS

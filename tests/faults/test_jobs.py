@@ -37,9 +37,9 @@ async def test_a_worker_killed_under_load_finishes_its_video_once_and_disturbs_n
                 job = http.post("/v1/jobs", files={"video": (video.name, video.read_bytes())}).json()["id"]
                 for stage in ("part_told", "decoding", "writing_the_result") if LONG else ("part_told",):
                     with worker_of(service, "-m", "tests.faults.stopping_worker", stage, "1") as worker:
-                        assert await asyncio.to_thread(worker.process.wait, 90) == -signal.SIGKILL
+                        assert await asyncio.to_thread(worker.process.wait, 300) == -signal.SIGKILL
                 with worker_of(service, "-m", "service.worker"):
-                    assert (await asyncio.to_thread(ended, http, job))["state"] == "done"
+                    assert (await asyncio.to_thread(ended, http, job, 300))["state"] == "done"
                 result = http.get(f"/v1/jobs/{job}/result").json()
         assert load.wrong() == [] and set(load.codes()) == {""}
     for name in ("sentiment", "emotions", "timeline", "media"):
@@ -97,7 +97,7 @@ async def test_jobs_wait_out_a_full_disk_of_their_database_queue_and_files(tmp_p
                 hog = fill(disk)
                 with pytest.raises((NoSpace, QueueGone, DatabaseError)):
                     await yard.submit(TEXTS, file=SENTENCE * 10_000)
-                await eventually(lambda: "put back" in worker.log.read_text())
+                await eventually(lambda: "put back" in worker.log.read_text(), 300)
                 assert worker.process.poll() is None
                 hog.unlink()
                 assert (await yard.ended(job, worker)).state == "done"

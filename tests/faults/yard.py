@@ -60,7 +60,7 @@ class Yard:
         """Let a worker come as far as this stage, where it dies."""
         with self.worker(("-m", "tests.faults.stopping_worker", stage, str(time))) as worker:
             try:
-                code = worker.process.wait(60)
+                code = worker.process.wait(300)
             except subprocess.TimeoutExpired:
                 code = None
         assert code == -signal.SIGKILL, worker.log.read_text()
