@@ -33,6 +33,7 @@ look() {
 
 mkdir -p "$conf"
 cp "$here"/*.conf "$conf"
+sed "s#^pid .*#pid $conf/nginx.pid;#" "$here/nginx.conf" >"$conf/nginx.conf"
 ln -sfn "${SECRETS:-/run/secrets}" "$conf/tls"
 for name in service page; do
     echo "upstream $name { server 127.0.0.1:9; } # nobody yet" >"$conf/$name.upstream"
