@@ -123,7 +123,7 @@ def faults(resources: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
     found = []
     for kind, name, content in resources:
         found += strangers(content, KNOWN[kind], name) if kind in KNOWN else [kind]
-        phase = content.get("phase")
+        phase = str(content.get("phase"))
         if kind == "cloudflare_ruleset" and {rule["action"] for rule in content["rules"]} != ACTIONS.get(phase):
             found.append(f"{name}: {phase}")
     return found
