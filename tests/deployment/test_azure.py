@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huey import RedisHuey
+from huey.storage import RedisStorage
 
 from deployment.facts import facts, image
 from service.jobs import queue
@@ -150,7 +150,7 @@ def test_apps_scale_as_far_as_the_facts_and_by_the_measured_concurrency():
 
 def test_workers_scale_by_the_list_that_the_queue_really_is():
     (rule,) = app(loaded("container-apps"), "multimodal-sentiment-worker")["template"]["scale"]["rules"]
-    assert rule["custom"]["metadata"]["listName"] == RedisHuey(queue.NAME).storage.queue_key
+    assert rule["custom"]["metadata"]["listName"] == RedisStorage(queue.NAME).queue_key
     (worker,) = [one for one in containers(loaded("container-apps")) if one.name == "worker"]
     assert worker.command == facts()["worker"]["command"]
     assert worker.environment["SENTIMENT_WORKER_METRICS_PORT"] == str(facts()["worker"]["metrics_port"])

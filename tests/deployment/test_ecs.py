@@ -186,6 +186,7 @@ def test_plain_definitions_are_those_of_the_template(stack: Stack):
         assert json.loads((FOLDER / file).read_text()) == definition(stack, task)
 
 
+@pytest.mark.long
 def test_cfn_lint_takes_the_template_and_no_impossible_task(program: Program, tmp_path: Path):
     lint, environment = program("cfn-lint"), {**os.environ, **DUMMY}
     done = run(lint, TEMPLATE, env=environment)
@@ -204,6 +205,7 @@ def through_moto(program: Program, *files: Path) -> tuple[int, str]:
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr
 
 
+@pytest.mark.long
 def test_definitions_can_be_registered_updated_and_taken_back(program: Program):
     code, said = through_moto(program, *(FOLDER / file for file in FILES.values()))
     assert code == 0, said
@@ -220,6 +222,7 @@ def test_definitions_can_be_registered_updated_and_taken_back(program: Program):
     }
 
 
+@pytest.mark.long
 def test_a_definition_with_a_misspelt_key_or_a_wrong_type_is_refused(program: Program, tmp_path: Path):
     content = json.loads((FOLDER / FILES["ServiceTask"]).read_text())
     content["containerDefinitions"][1]["readOnlyRootFilesystem"] = True

@@ -65,8 +65,8 @@ def receiver() -> Iterator[Receiver]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     here = Receiver(server)

@@ -76,7 +76,9 @@ def page(found: Sequence[Row], concurrency: int, most_p95: float, seconds: float
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.load.concurrency", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.load.concurrency", description="Requests at once that keep the P95."
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="of each level")
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
