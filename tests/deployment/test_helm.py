@@ -84,6 +84,15 @@ def test_another_release_is_named_by_its_own_name(program: Program) -> None:
     assert 'namespace="elsewhere"' in query
 
 
+def test_a_port_is_said_once(program: Program) -> None:
+    found = template(program("helm"), CHART, "--set", "service.port=9000,ui.port=9001")
+    given = {pod.role: pod.environment(found) for pod in pods(found, "service", "ui")}
+    assert (given["service"]["PORT"], given["ui"]["UI_PORT"]) == ("9000", "9001")
+    assert given["ui"]["SENTIMENT_API_URL"] == "http://multimodal-sentiment:9000"
+    ports = {service["spec"]["ports"][0]["port"] for service in of_kind(found, "Service")}
+    assert ports == {9000, 9001}
+
+
 def test_what_a_cluster_does_not_have_can_be_left_out(program: Program) -> None:
     words = ("service.autoscaling", "worker.autoscaling", "ui.autoscaling", "recommendations", "monitoring", "ingress")
     options = ",".join(f"{word}.enabled=false" for word in words)
@@ -112,6 +121,8 @@ def test_a_secret_of_yours_is_used_instead(program: Program) -> None:
         ("worker.metricsPort=80", "/worker/metricsPort"),
         ("environment.SENTIMENT_AUTH=maybe", "/environment/SENTIMENT_AUTH"),
         ("environment.PATH=here", "'PATH'"),
+        ("environment.PORT=9000", "'PORT'"),
+        ("ui.environment.UI_PORT=9000", "'UI_PORT'"),
         ("secrets.service.SENTIMENT_DATABASE_URL=mysql://a", "/secrets/service/SENTIMENT_DATABASE_URL"),
         ("hosts.service=nowhere", "/hosts/service"),
         ("ingres.enabled=false", "'ingres'"),
@@ -151,7 +162,7 @@ def differences(found: list[Object], expected: list[Object]) -> list[str]:
 
 
 def _comparable(objects: list[Object]) -> dict[str, Any]:
-    """By kind and name, without kustomize's digests in names and Helm's own marks; the order of variables is none."""
+    """By kind and name, without kustomize's digests and Helm's marks; variables and volumes have no order."""
     hashed = {
         one["metadata"]["name"]: re.sub(r"-[a-z0-9]{10}$", "", one["metadata"]["name"])
         for one in of_kind(objects, "ConfigMap", "Secret")
@@ -168,13 +179,11 @@ def _plain(value: Any, hashed: dict[str, str]) -> Any:
         return {key: item for key, item in marks.items() if not (key == "annotations" and item == {})}
     if isinstance(value, list):
         items = [_plain(item, hashed) for item in value]
-        return sorted(items, key=lambda item: item["name"]) if _are_variables(items) else items
+        return sorted(items, key=lambda item: item["name"]) if _are_a_set(items) else items
     return hashed.get(value, value) if isinstance(value, str) else value
 
 
-def _are_variables(items: list[Any]) -> bool:
-    return (
-        bool(items)
-        and all(isinstance(item, dict) and item.keys() & {"value", "valueFrom"} for item in items)
-        and all("name" in item for item in items)
-    )
+def _are_a_set(items: list[Any]) -> bool:
+    """Whether these are variables, volumes or mounts, whose order says nothing."""
+    kinds = {"value", "mountPath", "emptyDir", "secret", "persistentVolumeClaim"}
+    return all(isinstance(item, dict) and "name" in item and item.keys() & kinds for item in items)

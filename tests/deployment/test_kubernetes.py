@@ -115,6 +115,17 @@ def test_the_adapter_of_prometheus_gives_what_the_autoscaler_asks_for(rendered: 
     assert {checks.series(rule["seriesQuery"]) for rule in adapter["rules"]["custom"]} <= checks.exported()
 
 
+def test_prometheus_understands_what_workers_are_scaled_by(
+    program: Program, rendered: dict[str, list[Object]], tmp_path: Path
+) -> None:
+    (scaler,) = of_kind(rendered["production"], "ScaledObject")
+    query = scaler["spec"]["triggers"][0]["metadata"]["query"]
+    for expression, code in ((query, 0), (query.replace("}", ""), 1)):
+        rules = {"groups": [{"name": "scaling", "rules": [{"record": "job:scaling", "expr": expression}]}]}
+        (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
+        assert run(program("promtool"), "check", "rules", tmp_path / "rules.yml").returncode == code
+
+
 def written(objects: list[Object], path: Path) -> Path:
     """A file of these objects."""
     path.write_text(yaml.safe_dump_all(objects))
