@@ -190,7 +190,7 @@ def test_one_command_starts_all_of_it_healthy_and_shut_in(engine: Engine, house:
 def test_it_does_all_that_a_service_must(engine: Engine, house: Path) -> None:
     """By its own address alone; `/metrics` is not open there."""
     ask = [sys.executable, "-m", "tests.deployment.conformance", "https://127.0.0.1"]
-    ask += ["--ca", str(house / "secrets" / "tls.crt"), "--without", "operations"]
+    ask += ["--ca", str(house / "secrets" / "tls.crt"), "--without", "operations", "alone"]
     told = run(*engine.inside(*ask), cwd=CHECKOUT, env=os.environ)
     assert told.returncode == 0, told.stdout + told.stderr
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from websockets.sync.client import connect
 from deployment.facts import facts
 from service.api.problems import PROBLEMS
 from tests.deployment.certificates import Issuer, certificate
+from tests.deployment.conformance.__main__ import main as conformance
 from tests.deployment.conftest import Program, run
 from tests.deployment.envoy_running import (
     AUDIENCE,
@@ -35,7 +37,7 @@ from tests.deployment.envoy_running import (
 from tests.deployment.instances import Door, Instance, instances
 from tests.deployment.nginx_running import wait_until
 from tests.deployment.problems_seen import assert_problem
-from tests.serving import free_port
+from tests.serving import free_port, running_service
 
 Edit = Callable[[Tree], None]
 House = tuple[Gateway, list[Instance], Instance]
@@ -236,6 +238,18 @@ def test_a_websocket_passes_with_its_token_in_a_header_or_a_subprotocol(standing
             assert json.loads(stream.recv())["headers"]["x-forwarded-proto"] == "https"
             stream.send("hello")
             assert stream.recv() == "hello"
+
+
+@pytest.mark.long
+def test_the_real_service_does_all_behind_it_that_it_must(envoy: Path, tmp_path: Path) -> None:
+    with (
+        instances("page") as (page,),
+        running_service(tmp_path, trusted_proxies="127.0.0.1") as service,
+        running_envoy(envoy, tmp_path, [urlsplit(service.address).port or 0] * 3, page.port) as gateway,
+    ):
+        ca, key = str(tmp_path / "tls" / "tls.crt"), gateway.issuer.token(expires_seconds=3600)
+        without = ("operations", "alone", "pages", "jobs")
+        assert conformance([gateway.address, "--ca", ca, "--key", key, "--without", *without]) == 0
 
 
 def test_the_problems_are_those_of_the_service() -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -24,11 +25,12 @@ from websockets.sync.client import connect
 from deployment.facts import facts
 from service.api.problems import PROBLEMS
 from tests.deployment.certificates import certificate
+from tests.deployment.conformance.__main__ import main as conformance
 from tests.deployment.conftest import Program, run
 from tests.deployment.instances import FOR_EVER, Door, Instance, instances
 from tests.deployment.nginx_running import AS_ROOT, FOLDER, Front, answers, running_nginx, wait_until, written
 from tests.deployment.problems_seen import assert_problem
-from tests.serving import free_port
+from tests.serving import free_port, running_service
 
 BURST = 20
 
@@ -321,6 +323,17 @@ def test_nginx_refuses_a_misspelt_file(nginx: Path, tmp_path: Path, right: str, 
     assert right in upstreams
     (tmp_path / "upstreams.conf").write_text(upstreams.replace(right, wrong))
     assert run(*check).returncode != 0
+
+
+@pytest.mark.long
+def test_the_real_service_does_all_behind_it_that_it_must(nginx: Path, tmp_path: Path) -> None:
+    with (
+        instances("page") as (page,),
+        running_service(tmp_path, trusted_proxies="127.0.0.1") as service,
+        running_nginx(nginx, tmp_path, [urlsplit(service.address).port or 0], page.port) as front,
+    ):
+        ca = str(tmp_path / "tls" / "tls.crt")
+        assert conformance([front.address, "--ca", ca, "--without", "operations", "alone", "pages", "jobs"]) == 0
 
 
 def test_in_a_container_nginx_follows_who_is_ready(nginx: Path, tmp_path: Path) -> None:

@@ -198,7 +198,8 @@ def test_two_real_instances_do_all_that_a_service_must(swarm: Engine, tmp_path: 
         there = ("--network", f"{STACK}_data", "--secret", "sentiment_database_url", "--no-resolve-image")
         swarm.docker("service", "create", *job, *there, image("service"), "python", "-m", "service.database", "upgrade")
         ask = [sys.executable, "-m", "tests.deployment.conformance", "https://127.0.0.1", "--ca", str(certificate)]
-        told = run(*swarm.inside(*ask, "--key", key, "--without", "operations"), cwd=CHECKOUT, env=os.environ)
+        ask += ["--key", key, "--without", "operations", "alone", "pages"]
+        told = run(*swarm.inside(*ask), cwd=CHECKOUT, env=os.environ)
         assert told.returncode == 0, told.stdout + told.stderr
     finally:
         swarm.docker("service", "rm", "migrate", check=False)

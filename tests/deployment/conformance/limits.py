@@ -58,7 +58,7 @@ def pickles_are_refused(target: Target) -> None:
     for path in ("/v1/text", "/v1/image"):
         response = target.http.post(path, content=content, headers={"Content-Type": "application/vnd.bentoml+pickle"})
         refused(response, 415, "unsupported_media")
-    for path in ("/predict", "/predict_parcel", "/problems_parcel"):
+    for path in ("/predict", "/predict_parcel", "/problems_parcel") if "alone" in target.abilities else ():
         response = target.http.post(path, content=content, headers={"Content-Type": "application/vnd.bentoml+pickle"})
         refused(response, 404, "not_found")
 
