@@ -159,7 +159,8 @@ def wait_until_ready(program: Program, child: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline:
         if child.poll() is not None:
             raise RuntimeError(f"The {program.name} ended with code {child.returncode} before it was ready.")
-        with contextlib.suppress(OSError), urllib.request.urlopen(program.address + program.ready_path, timeout=2):
+        address = program.address + program.ready_path
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # nosec B310
             return
         time.sleep(0.1)
     raise TimeoutError(f"The {program.name} was not ready within {READY_SECONDS:.0f} s.")

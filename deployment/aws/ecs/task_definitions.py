@@ -21,7 +21,7 @@ FILES = {
     "MigrateTask": "task-definition.migrate.json",
     "UiTask": "task-definition.ui.json",
 }
-SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:multimodal-sentiment"
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:multimodal-sentiment"  # nosec B105
 EXAMPLES = {
     "AWS::Region": "eu-west-1",
     "Architecture": "X86_64",
@@ -58,7 +58,7 @@ Loader.add_multi_constructor("!", _function)
 
 def template(file: Path = TEMPLATE) -> dict[str, Any]:
     """The template, as tables."""
-    return yaml.load(file.read_text(), Loader)
+    return yaml.load(file.read_text(), Loader)  # nosec B506
 
 
 def definition(stack: dict[str, Any], name: str) -> dict[str, Any]:
