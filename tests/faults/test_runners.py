@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import pytest_asyncio
@@ -78,6 +79,22 @@ async def test_a_killed_gateway_process_cuts_off_its_own_requests_and_is_replace
     assert set(load.codes()) <= {"", *CUT_OFF}
     assert sum(count for code, count in load.codes().items() if code) <= SENDERS
     assert pids(before) & pids(workers(faulty, GATEWAY)) == {before[1].pid}
+
+
+async def test_while_a_gateway_process_crashes_again_and_again_its_sibling_takes_every_caller(faulty, load):
+    keeper = keepers(faulty, GATEWAY)[0]
+    for _ in range(3):
+        await eventually(keeper.children)
+        for worker in keeper.children():
+            worker.kill()
+            await asyncio.to_thread(worker.wait)
+    async with httpx.AsyncClient(base_url=faulty.address, timeout=60, headers={"Connection": "close"}) as client:
+        while not keeper.children():  # each on a connection of its own, which any process of the service may take
+            answer = await client.post("/v1/text", json={"text": "I love it"})
+            assert answer.status_code == 200, answer.text
+    await eventually(lambda: len(workers(faulty, GATEWAY)) == 2)
+    await _goes_on(load)
+    assert set(load.codes()) <= {"", *CUT_OFF}
 
 
 async def _goes_on(load: Record) -> None:
