@@ -130,7 +130,7 @@ def private_folder() -> Iterator[Path]:
 
     Its path is short: BentoML's sockets are in it, and macOS allows them 104 characters.
     """
-    folder = Path(tempfile.mkdtemp(prefix="sentiment-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="sentiment-", dir="/tmp"))  # nosec B108
     try:
         yield folder
     finally:
