@@ -184,6 +184,16 @@ def test_scrape_targets_have_the_ports_of_the_facts():
     assert worker["dns_sd_configs"][0]["port"] == facts()["worker"]["metrics_port"]
 
 
+def test_scrape_targets_are_the_names_that_compose_gives():
+    jobs = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
+    names = {name for job in jobs for found in job.get("dns_sd_configs", ()) for name in found["names"]}
+    for file in ("docker-compose.yml", "docker-compose.prod.yml"):
+        services = yaml.safe_load((FOLDER.parent / "compose" / file).read_text())["services"]
+        assert names == {"service", "worker"} <= set(services)
+        port = services["worker"]["environment"]["SENTIMENT_WORKER_METRICS_PORT"]
+        assert port == str(facts()["worker"]["metrics_port"])
+
+
 @pytest.mark.parametrize("file", sorted(TESTS.glob("*.yml")), ids=lambda file: file.stem)
 def test_alerts_fire_when_they_should_and_not_when_all_is_within_bounds(program: Program, file: Path):
     done = run(program("promtool"), "test", "rules", file.name, cwd=TESTS)
