@@ -1,0 +1,112 @@
+"""The conformance suite against a bare service; and each of its checks against one whose answers are spoiled."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.deployment.conformance import ABILITIES, CHECKS, Check, Missed, Target, stops_without_dropping
+from tests.deployment.spoiling import SPOILS, spoiling
+from tests.jobs_running import running_worker
+from tests.serving import CHECKOUT, RunningService, running_service
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory) -> Iterator[RunningService]:
+    folder = tmp_path_factory.mktemp("bare")
+    settings = {"state_folder": folder / "state", "min_free_bytes": 0}
+    with (
+        running_service(folder, drain_delay_seconds=1, **settings) as service,
+        running_worker(folder, **settings, temp_folder=folder / "worker"),
+    ):
+        yield service
+
+
+@pytest.fixture(scope="module")
+def target(service: RunningService) -> Iterator[Target]:
+    target = Target(service.address)
+    yield target
+    target.close()
+
+
+def test_each_check_has_an_answer_that_it_must_not_take():
+    assert set(SPOILS) == set(map(str, CHECKS))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_a_bare_service_conforms(check: Check, target: Target):
+    check(target)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_a_spoiled_answer_is_missed(check: Check, service: RunningService):
+    with spoiling(service.address, SPOILS[check.name]) as address:
+        target = Target(address)
+        with pytest.raises(Exception) as raised:
+            check(target)
+        target.close()
+    if check.name != "a_stream_is_answered_while_it_runs":
+        assert isinstance(raised.value, Missed), raised.value
+
+
+def test_the_command_says_what_was_missed(service: RunningService):
+    without = sorted(ABILITIES - {"text"})
+    good, bad = asked(service.address, "--without", *without), None
+    with spoiling(service.address, SPOILS["a_text_is_judged"]) as address:
+        bad = asked(address, "--without", *without)
+    assert good.returncode == 0, good.stdout
+    assert "conforms" in good.stdout
+    assert "- " in good.stdout  # what was not asked is said
+    assert bad.returncode == 1
+    assert "MISSED  a text is judged: negative instead of positive" in bad.stdout
+
+
+def test_a_service_that_drops_what_it_has_begun_is_missed():
+    with dropping() as (address, stop), pytest.raises((Missed, OSError)):
+        stops_without_dropping(Target(address), stop)
+
+
+def test_a_bare_service_stops_without_dropping(service: RunningService, target: Target):
+    stops_without_dropping(target, service.process.terminate)
+    assert service.process.wait(60) == 0
+
+
+def asked(address: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "tests.deployment.conformance", address, *words)
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def dropping() -> Iterator[tuple[str, object]]:
+    """A server that cuts every connection as soon as it is told to stop."""
+    stopped = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503 if stopped.is_set() else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            stopped.wait(60)
+            self.connection.close()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", stopped.set
+    finally:
+        server.shutdown()
+        server.server_close()
