@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -58,6 +59,13 @@ class Window:
     start: int
     end: int
     tokens: int
+
+
+class Asked(NamedTuple):
+    """A text and a term in it, whose sentiment is asked for; the model reads one behind the other."""
+
+    text: str
+    term: str
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from service.domain.analysis import AspectPart, Explanation, Notice, SentencePar
 from service.domain.fusion import Opinion
 from service.domain.sentiment import NO_EVIDENCE, Prediction, Sentiment, verdict
 from service.domain.timeline import mean
-from service.features.text import SPECIAL_TOKENS, Span, sentences, words
+from service.features.text import MAX_TOKENS, SPECIAL_TOKENS, Asked, Span, sentences, words
 from service.pipelines import Options
 from service.pipelines.found import Found
 from service.runners import Models
@@ -79,7 +79,7 @@ async def _finding(text: str, prediction: Prediction | None, options: Options, m
             emotions=prediction.emotions,
             text=text,
             source="given",
-            aspects=tuple(aspect(term, text, parts) for term in options.aspects),
+            aspects=tuple(await asyncio.gather(*(aspect(term, text, parts, models) for term in options.aspects))),
             sentences=parts if options.detail == "full" else (),
         ),
         explanation=await explain(text, models) if options.explain else None,
@@ -100,13 +100,33 @@ async def _sentences(text: str, models: Models) -> tuple[SentencePart, ...]:
     )
 
 
-def aspect(term: str, text: str, parts: Sequence[SentencePart]) -> AspectPart:
-    """What the sentences that mention a term say of it, on average; no evidence if none does."""
+async def aspect(term: str, text: str, parts: Sequence[SentencePart], models: Models) -> AspectPart:
+    """What the sentences that mention a term say of it, on average; no evidence if none does.
+
+    A model that can be asked about a term tells it apart within a sentence; else the sentence speaks for it.
+    """
     spans = [Span(*found.span()) for found in re.finditer(rf"(?<!\w){re.escape(term)}(?!\w)", text, re.IGNORECASE)]
     about = [part for part in parts if any(part.start <= span.start < part.end for span in spans)]
-    told = [(Prediction(part.sentiment.distribution), 1.0) for part in about if part.sentiment.label]
-    sentiment = verdict(mean(told).probabilities) if told else NO_EVIDENCE
+    told = await _towards(term, [part for part in about if part.sentiment.label], models)
+    sentiment = verdict(mean([(one, 1.0) for one in told]).probabilities) if told else NO_EVIDENCE
     return AspectPart(term, sentiment, tuple((span.start, span.end) for span in spans))
+
+
+async def _towards(term: str, about: Sequence[SentencePart], models: Models) -> list[Prediction]:
+    """What each sentence says of a term that it mentions."""
+    info = models.info["text"]
+    room = info.settings.get("max_tokens", MAX_TOKENS) - _tokens(term, models) if info.settings.get("aspects") else 0
+    fits = [_tokens(part.text, models) <= room for part in about]
+    asked = [Asked(part.text, term) for part, fit in zip(about, fits, strict=True) if fit]
+    said = iter(await models.text(asked) if asked else ())
+    return [
+        next(said) if fit else Prediction(part.sentiment.distribution) for part, fit in zip(about, fits, strict=True)
+    ]
+
+
+def _tokens(text: str, models: Models) -> int:
+    """How many tokens the model reads a text as, those around it included."""
+    return sum(window.tokens for window in models.windows(text))
 
 
 def _weighed(said: Sequence[tuple[Prediction, int]]) -> Prediction | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.domain.analysis import Transcript
 from service.domain.sentiment import Prediction
 from service.features.face import Detection
-from service.features.text import Window
+from service.features.text import Asked, Window
 
 
 class RunnerError(Exception):
@@ -81,8 +81,11 @@ class Models(Protocol):
         """The pieces in which the text model reads a text of any length; none for one without a word."""
         ...
 
-    async def text(self, texts: Sequence[str]) -> list[Prediction]:
-        """One prediction a text; each text at most as long as the model's window."""
+    async def text(self, texts: Sequence[str | Asked]) -> list[Prediction]:
+        """One prediction a text; each text at most as long as the model's window.
+
+        Of what is `Asked` the sentiment towards the term; only models with `aspects` in their settings take that.
+        """
         ...
 
     async def speech(self, windows: Sequence[NDArray[np.float32]]) -> list[Prediction]:

@@ -23,7 +23,7 @@ HUB = "hf:"
 DEFAULT = "default"
 
 HUB_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "text": {"max_tokens": 128},
+    "text": {"max_tokens": 128, "emotions": {}, "aspects": {}},
     "speech": {},
     "face": {"crop_size": 224},  # what vision transformers read; they scale anything else
 }

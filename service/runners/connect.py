@@ -15,7 +15,7 @@ from service.domain.analysis import Transcript
 from service.domain.sentiment import Prediction
 from service.features.face import PICTURE_SIDES, Detection, Picture
 from service.features.speech import SAMPLE_RATE
-from service.features.text import Window
+from service.features.text import Asked, Window
 from service.runners import ModelInfo, State, TranscriptUnavailable
 from service.runners.batching import Collector, Limits, Observer
 from service.runners.catalogue import describe, loader, text_cutter
@@ -124,8 +124,8 @@ class ConnectedModels:
         """The pieces in which the text model reads a text of any length."""
         return self._cut_text(text)
 
-    async def text(self, texts: Sequence[str]) -> list[Prediction]:
-        """One prediction a text."""
+    async def text(self, texts: Sequence[str | Asked]) -> list[Prediction]:
+        """One prediction a text, or a text and a term."""
         return await self._text_cache.through(texts, self._collectors["text"].submit)
 
     async def speech(self, windows: Sequence[NDArray[np.float32]]) -> list[Prediction]:

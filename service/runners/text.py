@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from models.registry import ModelEntry
 from service.domain.sentiment import Prediction
-from service.features.text import MAX_TOKENS, load_tokenizer, pad
+from service.features.text import MAX_TOKENS, Asked, load_tokenizer, pad
 from service.runners import Failed, calibration
 from service.runners.session import open_model
 
@@ -24,17 +24,17 @@ MAX_TOKENS_A_CALL = 1024
 
 
 @dataclass(frozen=True)
-class EmotionHead:
-    """The output of a graph that speaks of emotions beside the sentiment."""
+class Head:
+    """An output of the graph beside the sentiment: of emotions, or of the sentiment towards a term."""
 
     output: str
     labels: tuple[str, ...]
     temperature: float
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> EmotionHead | None:
-        """What a registry entry says of it; None for a model that has none."""
-        told = settings.get("emotions")
+    def of(cls, settings: Mapping[str, Any], name: str) -> Head | None:
+        """What a registry entry's settings say of a head; None for a model that has none."""
+        told = settings.get(name)
         return cls(told["output"], tuple(told["labels"]), float(told["temperature"])) if told else None
 
 
@@ -45,19 +45,19 @@ class TextModel:
         self,
         session: InferenceSession,
         tokenizer: Tokenizer,
-        labels: Sequence[str],
-        temperature: float = 1.0,
+        sentiments: Head,
         *,
         max_tokens: int = MAX_TOKENS,
-        emotions: EmotionHead | None = None,
+        emotions: Head | None = None,
+        aspects: Head | None = None,
     ) -> None:
         self._session = session
         self._tokenizer = tokenizer
-        self._labels = labels
-        self._temperature = temperature
-        self._max_tokens = max_tokens
+        self._sentiments = sentiments
         self._emotions = emotions
-        self._outputs = ["logits"] if emotions is None else ["logits", emotions.output]
+        self._aspects = aspects
+        self._max_tokens = max_tokens
+        self._outputs = [head.output for head in (sentiments, emotions, aspects) if head is not None]
 
     @classmethod
     def load(cls, entry: ModelEntry, threads: int = 1) -> TextModel:
@@ -66,42 +66,59 @@ class TextModel:
         return cls(
             open_model(entry, threads),
             load_tokenizer(tokenizer),
-            entry.labels,
-            entry.temperature,
+            Head("logits", entry.labels, entry.temperature),
             max_tokens=int(entry.settings.get("max_tokens", MAX_TOKENS)),
-            emotions=EmotionHead.of(entry.settings),
+            emotions=Head.of(entry.settings, "emotions"),
+            aspects=Head.of(entry.settings, "aspects"),
         )
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction | Failed]:
-        """One answer a text, in order; a text longer than the model's window fails alone."""
+    def predict(self, texts: Sequence[str | Asked]) -> list[Prediction | Failed]:
+        """One answer a text, in order; a text longer than the model's window fails alone.
+
+        Of what is `Asked` the sentiment towards the term, without emotions. Raises `ValueError` without such a head.
+        """
         results: list[Prediction | Failed] = [Failed("The text is longer than the model's window.")] * len(texts)
         token_ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast([_whole(text) for text in texts])]
         lengths = [len(ids) for ids in token_ids]
         for group in batches_by_length(lengths, self._max_tokens):
-            for index, prediction in zip(group, self._infer([token_ids[index] for index in group]), strict=True):
-                results[index] = prediction
+            said = self._infer([token_ids[index] for index in group])
+            for row, index in enumerate(group):
+                results[index] = self._towards(said, row) if isinstance(texts[index], Asked) else self._told(said, row)
         return results
 
     def warm(self) -> None:
         """Infer once, so that the first caller does not wait for what is set up lazily."""
         self.predict(["Good morning.", "It rains, and I forgot my umbrella at home once more."])
 
-    def _infer(self, token_ids: Sequence[Sequence[int]]) -> list[Prediction | Failed]:
+    def _infer(self, token_ids: Sequence[Sequence[int]]) -> dict[str, list[list[float]]]:
+        """What each output says, a row a text."""
         batch = pad(token_ids)
         feed = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        outputs = [calibration.rows(np.asarray(output)) for output in self._session.run(self._outputs, feed)]
-        said = [calibration.sentiments(row, self._labels, self._temperature) for row in outputs[0]]
-        if self._emotions is None:
-            return said
-        head = self._emotions
-        return [
-            calibration.with_emotions(one, row, head.labels, head.temperature)
-            for one, row in zip(said, outputs[1], strict=True)
-        ]
+        outputs = self._session.run(self._outputs, feed)
+        return {name: calibration.rows(np.asarray(rows)) for name, rows in zip(self._outputs, outputs, strict=True)}
+
+    def _told(self, said: Mapping[str, list[list[float]]], row: int) -> Prediction | Failed:
+        head, emotions = self._sentiments, self._emotions
+        told = calibration.sentiments(said[head.output][row], head.labels, head.temperature)
+        if emotions is None:
+            return told
+        return calibration.with_emotions(told, said[emotions.output][row], emotions.labels, emotions.temperature)
+
+    def _towards(self, said: Mapping[str, list[list[float]]], row: int) -> Prediction | Failed:
+        head = self._aspects
+        if head is None:
+            raise ValueError("This model has no head for the sentiment towards a term.")
+        return calibration.sentiments(said[head.output][row], head.labels, head.temperature)
 
 
-def _whole(text: str) -> str:
+def _whole(text: str | Asked) -> str | tuple[str, str]:
     """The text with question marks for halves of surrogate pairs, which the tokenizer would refuse for all."""
+    if isinstance(text, Asked):
+        return _mended(text.text), _mended(text.term)
+    return _mended(text)
+
+
+def _mended(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

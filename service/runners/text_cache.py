@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 
 from service.domain.sentiment import Prediction
+from service.features.text import Asked
+
+Item = str | Asked
 
 
 class TextCache:
@@ -17,7 +20,7 @@ class TextCache:
         self._predictions: OrderedDict[bytes, Prediction] = OrderedDict()
 
     async def through(
-        self, texts: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[list[Prediction]]]
+        self, texts: Sequence[Item], ask: Callable[[Sequence[Item]], Awaitable[list[Prediction]]]
     ) -> list[Prediction]:
         """One prediction a text, in order; `ask` is asked only for what is not known."""
         if not self._entries:
@@ -38,6 +41,8 @@ class TextCache:
             self._predictions.popitem(last=False)
 
 
-def _digest(text: str) -> bytes:
-    """16 bytes, enough that no two texts share them; lone surrogates count as they are."""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _digest(item: Item) -> bytes:
+    """16 bytes, enough that no two items share them; lone surrogates count as they are."""
+    if isinstance(item, str):
+        return blake2b(item.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return blake2b(_digest(item.text) + _digest(item.term), digest_size=16, person=b"asked").digest()

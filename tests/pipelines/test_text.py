@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from service.domain.sentiment import Prediction
+from service.features.text import Asked
 from service.pipelines import LanguageUnsupported, Options
 from service.pipelines.analyze import analyze_texts
 from service.pipelines.media import Tools
-from service.pipelines.text import explain, foreign
+from service.pipelines.text import explain, foreign, read_text
+from service.runners import Models
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -93,3 +100,39 @@ async def test_a_caller_may_ask_for_more_confidence(tools: Tools) -> None:
     (answer,) = await analyze_texts(["I love it"], Options(min_confidence=1.0), tools)
     assert answer.sentiment.reason == "low_confidence"
     assert answer.modalities["text"].sentiment.label == "positive"
+
+
+class Telling:
+    """The real models, but the text model can be asked about a term, and answers `towards` then (made up)."""
+
+    def __init__(self, models: Models, towards: Prediction) -> None:
+        info = models.info["text"]
+        self.info = {**models.info, "text": replace(info, settings={**info.settings, "aspects": {"output": "aspect"}})}
+        self.windows = models.windows
+        self.asked: list[Asked] = []
+        self._models, self._towards = models, towards
+
+    async def text(self, texts: Sequence[str | Asked]) -> list[Prediction]:
+        asked = [text for text in texts if isinstance(text, Asked)]
+        self.asked += asked
+        return [self._towards] * len(asked) if asked else await self._models.text(texts)
+
+
+async def test_a_model_that_can_be_asked_about_a_term_tells_it_apart_within_a_sentence(tools: Tools) -> None:
+    models: Any = Telling(tools.models, Prediction((0.8, 0.1, 0.1)))
+    text = "I loved the food but the waiter was rude. The music was fine."
+    found = await read_text(text, Options(aspects=("waiter", "bill")), models)
+    assert found.text is not None
+    waiter, bill = found.text.aspects
+    assert models.asked == [Asked("I loved the food but the waiter was rude.", "waiter")]
+    assert waiter.sentiment.label == "negative"
+    assert bill.sentiment.reason == "no_evidence"
+
+
+async def test_a_sentence_that_leaves_no_room_for_the_term_speaks_for_it(tools: Tools) -> None:
+    models: Any = Telling(tools.models, Prediction((0.8, 0.1, 0.1)))
+    text = "I love the food, " + "really, " * 60 + "I love it."
+    found = await read_text(text, Options(aspects=("food",)), models)
+    assert found.text is not None
+    assert models.asked == []
+    assert found.text.aspects[0].sentiment.label == "positive"

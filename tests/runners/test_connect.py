@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest_asyncio
 from models.registry import load_registry
 from service.domain.sentiment import Prediction
 from service.features.face import Detection
+from service.features.text import Asked
 from service.runners import ItemRefused, ModelUnavailable, Overloaded, TranscriptUnavailable, catalogue
 from service.runners.catalogue import describe
 from service.runners.connect import ConnectedModels, connect
@@ -137,6 +138,26 @@ async def test_the_cache_asks_once_for_what_it_knows_and_forgets_the_oldest() ->
     await cache.through(["hate", "lovely"], ask)
     await cache.through(["love", "\ud83d"], ask)
     assert asked == [["love", "hate"], ["lovely"], ["love", "\ud83d"]]
+
+
+async def test_a_text_and_what_is_asked_of_it_are_kept_apart() -> None:
+    asked: list[object] = []
+
+    async def ask(texts: Sequence[str | Asked]) -> list[Prediction]:
+        asked.extend(texts)
+        return [Prediction((1.0, 0.0, 0.0) if isinstance(text, Asked) else (0.0, 0.0, 1.0)) for text in texts]
+
+    cache = TextCache(8)
+    about: list[str | Asked] = [
+        "the soup",
+        Asked("the soup", "soup"),
+        Asked("the soup", "bread"),
+        Asked("the sou", "psoup"),
+    ]
+    first = await cache.through(about, ask)
+    assert [answer.probabilities[2] for answer in first] == [1.0, 0.0, 0.0, 0.0]
+    assert await cache.through(about, ask) == first
+    assert asked == about
 
 
 async def test_a_cache_of_no_entries_keeps_nothing() -> None:
