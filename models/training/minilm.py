@@ -130,19 +130,15 @@ class MiniLM(nn.Module):
         bias = (mask[:, None, None, :] - 1.0) * 1e4
         for block in self.blocks:
             x = block(x, bias)
-        mean, term = (self.dropout(_mean(x, tokens)) for tokens in (mask, mask * self._behind(input_ids)))
+        read = torch.stack([mask, mask * self._behind(input_ids)], dim=1)  # (B, 2, T)
+        shares = read / read.sum(dim=2, keepdim=True).clamp(min=1.0)
+        mean, term = self.dropout(shares @ x).unbind(dim=1)  # (B, D) each; the second 0 where there is no term
         return {name: head(term if name in TERM_HEADS else mean) for name, head in self.heads.items()}
 
     def _behind(self, input_ids: Tensor) -> Tensor:
         """(B, T) -> 1 for tokens behind the first separator, 0 for the text before it and for that separator."""
         separators = (input_ids == self.separator).to(self.positions.dtype)
         return (separators.cumsum(dim=1) - separators).clamp(max=1.0)
-
-
-def _mean(x: Tensor, tokens: Tensor) -> Tensor:
-    """x (B, T, D) over the tokens (B, T) that are 1 -> (B, D); 0 where none is."""
-    weights = tokens / tokens.sum(dim=1, keepdim=True).clamp(min=1.0)
-    return (x * weights[:, :, None]).sum(dim=1)
 
 
 class RowwiseEmbedding(nn.Module):

@@ -69,6 +69,7 @@ def publish_results(results: dict[str, Any]) -> None:
             "inputs": ["input_ids", "attention_mask"],
             "output": "logits",
             "emotions": results["emotions"],
+            "aspects": results["aspects"],
         },
     )
 

@@ -20,7 +20,7 @@ from models.training import text_metrics as metrics
 from models.training.calibration import brier, ece, fit_temperature, macro_recall, softmax
 from models.training.text_data import has_symbols
 from models.training.text_probes import PROBES, swings
-from models.training.text_tasks import EKMAN, Labelled, labelled_sets
+from models.training.text_tasks import CLASSES, Labelled, labelled_sets
 from service.domain.labels import SENTIMENTS
 from service.features.text import encode, load_tokenizer, pad, windows
 
@@ -124,13 +124,18 @@ def evaluate(work: Path, threads: int) -> dict[str, Any]:
         scores["int8_against_fp32"] = judge.agreement(full)
     scores["alone_against_sixteen"] = judge.agreement_with_batches()
     scores["validation"] = judge.validation()
-    rows = {f"{name}_{split}": len(found[name]) for split, found in (("val", val), ("test", test)) for name in found}
     return {
         "temperature": judge.temperature,
         "emotions": judge.emotions(),
+        "aspects": judge.aspects(),
         "scores": scores,
-        "rows": {name: count for name, count in rows.items() if count},
+        "rows": _counted("val", val) | _counted("test", test),
     }
+
+
+def _counted(split: str, sets: Mapping[str, Sequence[Labelled]]) -> dict[str, int]:
+    """How many texts each set has in a split; the tweets go by the split's name alone."""
+    return {split if name == "tweets" else f"{name}_{split}": len(rows) for name, rows in sets.items() if rows}
 
 
 def compare(work: Path, threads: int) -> str:
@@ -169,9 +174,11 @@ class Judge:
 
     def __init__(self, reader: Reader, val: Mapping[str, Sequence[Labelled]], temperature: float | None = None) -> None:
         self._reader, self._val = reader, val
-        self._said: dict[str, dict[str, np.ndarray]] = {}
+        self._said: dict[int, tuple[Sequence[Labelled], dict[str, np.ndarray]]] = {}
         if temperature is None:
-            temperature = round(fit_temperature(*metrics.picked(self._of_val("tweets"), val["tweets"], "sentiment")), 4)
+            temperature = round(
+                fit_temperature(*metrics.picked(self._read(self._val["tweets"]), val["tweets"], "sentiment")), 4
+            )
         self.temperature = temperature
 
     def sentiment(
@@ -183,7 +190,7 @@ class Judge:
             if name not in sets:
                 continue
             rows = sets[name]
-            outputs = self._of_val(name) if split == "val" else self._reader.read(rows)
+            outputs = self._read(rows)
             logits, labels = metrics.picked(outputs, rows, "sentiment")
             scores: dict[str, Any] = scores_of(logits, labels, self.temperature)
             scores["weighted_f1"] = round(metrics.of_classes(outputs, rows, "sentiment")["weighted_f1"], 4)
@@ -202,28 +209,28 @@ class Judge:
         found: dict[str, dict[str, float]] = {}
         if "emotion" in self._reader.heads:
             rows = test["goemotions"]
-            outputs = self._reader.read(rows)
-            thresholds = metrics.thresholds_of(self._of_val("goemotions"), self._val["goemotions"])
+            outputs = self._read(rows)
+            thresholds = metrics.thresholds_of(self._read(self._val["goemotions"]), self._val["goemotions"])
             found["emotion_test"] = metrics.of_emotions(outputs, rows, thresholds)
             found["emotion_test"]["ece"] = self._emotion_ece(outputs, rows)
-            talk = metrics.of_classes(self._reader.read(test["meld"]), test["meld"], "emotion")
+            talk = metrics.of_classes(self._read(test["meld"]), test["meld"], "emotion")
             found["meld_emotion_test"] = {"weighted_f1": talk["weighted_f1"]}
         if "mood" in self._reader.heads:
             rows = test["tweet_emotion"]
-            found["mood_test"] = {"macro_f1": metrics.of_classes(self._reader.read(rows), rows, "mood")["macro_f1"]}
+            found["mood_test"] = {"macro_f1": metrics.of_classes(self._read(rows), rows, "mood")["macro_f1"]}
         if "irony" in self._reader.heads:
             rows = test["tweet_irony"]
-            found["irony_test"] = {"f1": metrics.of_irony(self._reader.read(rows), rows)}
+            found["irony_test"] = {"f1": metrics.of_irony(self._read(rows), rows)}
         if "valence" in self._reader.heads:
             rows = test["emobank"]
-            found["valence_test"] = {"pearson": metrics.of_valence(self._reader.read(rows), rows)}
+            found["valence_test"] = {"pearson": metrics.of_valence(self._read(rows), rows)}
         if "aspect" in self._reader.heads:
             found["aspect_test"] = self._aspects(test)
         return {name: rounded(scores) for name, scores in found.items()}
 
     def ece(self) -> float:
         """Of the sentiment of validation tweets, after the temperature."""
-        logits, labels = metrics.picked(self._of_val("tweets"), self._val["tweets"], "sentiment")
+        logits, labels = metrics.picked(self._read(self._val["tweets"]), self._val["tweets"], "sentiment")
         return scores_of(logits, labels, self.temperature)["ece"]
 
     def swings(self) -> dict[str, float]:
@@ -252,16 +259,24 @@ class Judge:
 
     def validation(self) -> dict[str, float]:
         """The score on validation texts of every task that the file has a head for."""
-        outputs = {name: self._of_val(name) for name, rows in self._val.items() if rows}
+        outputs = {name: self._read(self._val[name]) for name, rows in self._val.items() if rows}
         return rounded(metrics.validation_scores(outputs, self._val))
 
     def emotions(self) -> dict[str, Any]:
         """What serving needs to know of the emotion head; nothing for a file that has none."""
-        if "emotion" not in self._reader.heads:
+        return self._head("emotion", "goemotions")
+
+    def aspects(self) -> dict[str, Any]:
+        """What serving needs to know of the head of terms; nothing for a file that has none."""
+        return self._head("aspect", "mams")
+
+    def _head(self, head: str, name: str) -> dict[str, Any]:
+        """The output of a head, its labels, and the temperature that is best on a set's validation texts."""
+        if head not in self._reader.heads:
             return {}
-        chosen, labels = metrics.known(self._val["goemotions"], "emotion")
-        logits = self._of_val("goemotions")["emotion"][chosen]
-        return {"output": "emotion", "labels": list(EKMAN), "temperature": round(fit_temperature(logits, labels), 4)}
+        chosen, labels = metrics.known(self._val[name], head)
+        temperature = fit_temperature(self._read(self._val[name])[head][chosen], labels)
+        return {"output": head, "labels": list(CLASSES[head]), "temperature": round(temperature, 4)}
 
     def _emotion_ece(self, outputs: Mapping[str, np.ndarray], rows: Sequence[Labelled]) -> float:
         """ECE of the most probable emotion of comments that have one emotion."""
@@ -276,15 +291,15 @@ class Judge:
         for row in test["semeval14"]:
             domains.setdefault(row.domain, []).append(row)
         return {
-            f"{name}_accuracy": metrics.of_classes(self._reader.read(rows), rows, "aspect")["accuracy"]
+            f"{name}_accuracy": metrics.of_classes(self._read(rows), rows, "aspect")["accuracy"]
             for name, rows in domains.items()
         }
 
-    def _of_val(self, name: str) -> dict[str, np.ndarray]:
-        """What the file says of a set's validation texts; read once."""
-        if name not in self._said:
-            self._said[name] = self._reader.read(self._val[name])
-        return self._said[name]
+    def _read(self, rows: Sequence[Labelled]) -> dict[str, np.ndarray]:
+        """What the file says of a set of texts; each set is read once."""
+        if id(rows) not in self._said:
+            self._said[id(rows)] = rows, self._reader.read(rows)
+        return self._said[id(rows)][1]
 
 
 def agreement(left: np.ndarray, right: np.ndarray) -> dict[str, float]:
@@ -303,4 +318,4 @@ def table(results: Mapping[str, Any]) -> str:
     lines = ["| scores | |", "|---|---|"]
     for name, values in results["scores"].items():
         lines.append(f"| {name} | {', '.join(f'{measure} {value}' for measure, value in values.items())} |")
-    return "\n".join([*lines, f"| temperature | {results['temperature']} |", f"| emotions | {results['emotions']} |"])
+    return "\n".join([*lines, *(f"| {name} | {results[name]} |" for name in ("temperature", "emotions", "aspects"))])

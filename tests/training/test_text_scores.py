@@ -131,6 +131,6 @@ def test_a_long_text_is_read_in_windows_and_weighed_by_their_tokens(reader: Read
 
 
 def test_the_table_shows_every_score():
-    results = {"scores": {"val": {"ece": 0.03, "rows": 7}}, "temperature": 1.1, "emotions": {}}
+    results = {"scores": {"val": {"ece": 0.03, "rows": 7}}, "temperature": 1.1, "emotions": {}, "aspects": {}}
     assert "| val | ece 0.03, rows 7 |" in table(results)
     assert "| temperature | 1.1 |" in table(results)
