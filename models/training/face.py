@@ -89,7 +89,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("build/train-face"), help="caches and checkpoints")
     parser.add_argument("--cycles", type=int, nargs="+", default=[10, 18, 10, 10, 12], help="epochs of each cycle")
     parser.add_argument("--second", type=int, nargs="+", default=[18], help="epochs of each cycle of the second run")
-    parser.add_argument("--third", type=int, nargs="+", default=[8], help="epochs of each cycle of the third run")
+    parser.add_argument("--third", type=int, nargs="+", default=[7], help="epochs of each cycle of the third run")
     parser.add_argument(
         "--animals", type=Path, default=Path("build/animals"), help="pictures: see models.training.detector_animals"
     )

@@ -27,7 +27,7 @@ from models.training.face_damage import HIDDEN_FROM, HIDDEN_TO, damaged, hidden,
 from models.training.face_data import Faces, coarse_faces, ferplus
 from models.training.face_network import ClarityNetwork
 from models.training.fingerprint import fingerprint
-from service.features.face import Detection, Picture, align, box_iou
+from service.features.face import TEMPLATE, Detection, Picture, align, box_iou
 from service.runners.face import FaceDetector
 
 Tell = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -44,18 +44,24 @@ SUSPECTED = 0.2
 """Scores of the detector from which an animal's face serves as a face that is none."""
 
 
+SIZES = (0.5, 1.0, 2.0)
+MORE_SIZES = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""How large the animals are shown to the detector, to measure and to train."""
+
+
 @dataclass(frozen=True)
 class ClarityRecipe:
     """What decides the training of the clarity network."""
 
     seed: int = 7
-    steps: int = 4000
+    steps: int = 3000
     batch: int = 96
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
-    damaged: float = 0.5
+    damaged: float = 0.45
     real: float = 0.12
-    nothing: float = 0.15
+    nothing: float = 0.22
+    anywhere: float = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +80,7 @@ class Shelf:
     faces: Sequence[Faces]
     real: Sequence[Marked]
     nothing: Sequence[Marked]
+    animals: Sequence[NDArray[np.uint8]]
     hands: Sequence[Crop]
 
 
@@ -83,9 +90,10 @@ def load_shelf(split: str, work: Path, folder: Path) -> Shelf:
     detector = FaceDetector.load(default_model("face-detection"))
     keen = FaceDetector.load(default_model("face-detection"), threshold=SUSPECTED)
     pictures = [on_grey(each) for each in animals(folder) if each.kept_for_validation != training]
-    nothing = [mark for picture in pictures for mark in _suspects(keen, picture)]
+    nothing = [mark for picture in pictures for mark in _suspects(keen, picture, MORE_SIZES if training else SIZES)]
     held = [as_cover(each) for each in hands(folder) if each.kept_for_validation != training]
-    return Shelf((ferplus(split, work), coarse_faces(split)), street_faces(split, detector), nothing, held)
+    faces, grey = (ferplus(split, work), coarse_faces(split)), [_grey(each) for each in pictures]
+    return Shelf(faces, street_faces(split, detector), nothing, grey, held)
 
 
 def as_cover(hand: Animal) -> Crop:
@@ -93,10 +101,19 @@ def as_cover(hand: Animal) -> Crop:
     return np.dstack([_grey(hand.picture), (hand.cover * 255).astype(np.uint8)])
 
 
-def _suspects(detector: FaceDetector, picture: Picture) -> list[Marked]:
-    """What a detector takes for faces in a picture without any, seen at three sizes."""
-    sizes = [cv2.resize(picture, None, fx=factor, fy=factor) for factor in (0.5, 1.0, 2.0)]
-    return [Marked(_grey(each), face.landmarks, np.nan) for each in sizes for face in _found(detector, each)]
+def _suspects(detector: FaceDetector, picture: Picture, sizes: Sequence[float]) -> list[Marked]:
+    """What a detector takes for faces in a picture without any, seen at several sizes."""
+    scaled = [cv2.resize(picture, None, fx=factor, fy=factor) for factor in sizes]
+    return [Marked(_grey(each), face.landmarks, np.nan) for each in scaled for face in _found(detector, each)]
+
+
+def anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> Marked:
+    """A grey picture without a face, and landmarks at any place, of any size and turned a little: nothing is there."""
+    side = min(picture.shape) * np.exp(rng.uniform(np.log(0.25), np.log(1.2)))
+    angle = rng.normal(0, 0.4)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    middle = rng.uniform(0.1, 0.9, 2) * picture.shape[::-1]
+    return Marked(picture, ((TEMPLATE - 0.5) @ turn * side + middle).astype(np.float32), np.nan)
 
 
 def street_faces(split: str, detector: FaceDetector) -> list[Marked]:
@@ -122,8 +139,7 @@ def batch_of(
 def _example(shelf: Shelf, recipe: ClarityRecipe, size: int, rng: np.random.Generator) -> tuple[Crop, float]:
     variation, kind = Variation(), rng.random()
     if kind < recipe.nothing + recipe.real:
-        chosen = shelf.nothing if kind < recipe.nothing else shelf.real
-        marked = chosen[rng.integers(len(chosen))]
+        marked = _nothing(shelf, recipe, rng) if kind < recipe.nothing else shelf.real[rng.integers(len(shelf.real))]
         crop, left = align(marked.picture, jittered(marked.landmarks, rng, variation), size), marked.left
     else:
         crop, left = _drawn(shelf, size, rng), 1.0
@@ -131,6 +147,12 @@ def _example(shelf: Shelf, recipe: ClarityRecipe, size: int, rng: np.random.Gene
             crop, left = damaged(crop, rng, _drawn(shelf, size, rng), shelf.hands)
     crop = relit(crop, rng, variation)
     return (crop[:, ::-1] if rng.random() < 0.5 else crop), left
+
+
+def _nothing(shelf: Shelf, recipe: ClarityRecipe, rng: np.random.Generator) -> Marked:
+    if rng.random() < recipe.anywhere:
+        return anywhere(shelf.animals[rng.integers(len(shelf.animals))], rng)
+    return shelf.nothing[rng.integers(len(shelf.nothing))]
 
 
 def _drawn(shelf: Shelf, size: int, rng: np.random.Generator) -> Crop:

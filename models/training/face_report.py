@@ -101,6 +101,7 @@ def apart(logits_of: Logits, faces: Faces, size: int, chosen: NDArray[np.bool_])
         "rows with a twin": int(chosen.sum()),
         "accuracy on them": float(right[chosen].mean()),
         "accuracy on the others": float(right[~chosen].mean()),
+        "accuracy if all of them were right": float((right | chosen).mean()),
     }
 
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 pytest.importorskip("onnx", reason="the extra `train` is not installed")
 
 from models.training import face, face_trainer  # noqa: E402
-from models.training.face_clarity import clarity_loss  # noqa: E402
+from models.training.face_clarity import anywhere, clarity_loss  # noqa: E402
 from models.training.face_further import blend, deepened, kept_answers  # noqa: E402
 from models.training.face_network import ClarityNetwork, FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
 from models.training.face_scores import macro_f1  # noqa: E402
@@ -85,6 +85,14 @@ def test_what_is_no_face_teaches_nothing_about_how_clear_a_face_is():
     assert odds.grad is not None
     assert (odds.grad[:, 0] != 0).all()
     assert odds.grad[2, 1] == 0 and (odds.grad[:2, 1] != 0).all()
+
+
+def test_what_lies_anywhere_in_a_picture_without_a_face_is_marked_as_none():
+    rng, picture = np.random.default_rng(7), np.zeros((60, 90), np.uint8)
+    marks = [anywhere(picture, rng) for _ in range(50)]
+    assert all(np.isnan(each.left) and each.landmarks.shape == (5, 2) for each in marks)
+    middles = np.array([each.landmarks.mean(axis=0) for each in marks])
+    assert np.ptp(middles[:, 0]) > 40 and np.ptp(middles[:, 1]) > 25
 
 
 def test_a_run_that_was_stopped_ends_where_one_that_was_not_does(tmp_path, on_noise):
