@@ -64,7 +64,8 @@ def test_a_file_just_below_the_limit_gets_through(tight):
 
 def test_a_body_that_never_comes_times_out(tight):
     with socket.create_connection(("127.0.0.1", httpx.URL(tight.address).port), timeout=10) as connection:
-        connection.sendall(b"POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{")
+        head = b"POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
+        connection.sendall(head + b"{")
         assert connection.recv(4096).startswith(b"HTTP/1.1 504")
 
 

@@ -43,6 +43,7 @@ AT_WORK = {
     "runner_timeout_seconds": 1.5,
     "transcript_model": "off",
 }
+HEAD = "POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 UPGRADE = {
     "connection": "upgrade",
     "upgrade": "websocket",
@@ -166,7 +167,7 @@ def test_cancelled(house):
     address = ("127.0.0.1", httpx.URL(house.service.address).port)
     with socket.create_connection(address, timeout=10) as connection:
         key = house.http.headers["authorization"]
-        head = f"POST /v1/text HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\nX-Request-ID: impatient\r\n"
+        head = f"{HEAD}Authorization: {key}\r\nX-Request-ID: impatient\r\n"
         connection.sendall(head.encode() + b"Content-Length: 9\r\n\r\n{")
         time.sleep(0.3)
     assert soon(lambda: [line["status"] for line in access_lines(house.service, "impatient")] == [499])
@@ -210,7 +211,7 @@ def test_shutting_down(at_work):
     address = ("127.0.0.1", httpx.URL(at_work.address).port)
     with httpx.Client(base_url=at_work.address) as http, socket.create_connection(address, timeout=10) as held:
         assert http.get("/livez").status_code == 200
-        held.sendall(b"POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")  # is waited for
+        held.sendall(HEAD.encode() + b"Content-Length: 9\r\n\r\n{")  # is waited for
         time.sleep(0.3)
         at_work.process.terminate()
         time.sleep(1.0)

@@ -88,7 +88,7 @@ async def drip(port: int | None, *, headers: bool) -> bytes:
     """Headers, or a body, one byte a second; what was answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        head = b"POST /v1/text HTTP/1.1\r\nHost: x\r\n"
+        head = b"POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         writer.write(head if headers else head + b"Content-Length: 100000\r\n\r\n")
         answer = asyncio.ensure_future(reader.readuntil(b'"}'))  # where a Problem ends
         while not answer.done():

@@ -68,7 +68,7 @@ def requests(client: httpx.Client) -> list[httpx.Response]:
         client.post("/v1/text", json={"text": f"I love it, {TEXT}", "explain": True}),
         client.post("/v1/text", json={"texts": [TEXT, TEXT], "aspects": [TEXT]}),
         client.post("/v1/text", json={"text": TEXT, "language": TEXT}),
-        client.post("/v1/text", content=f'{{"text": "{TEXT}'.encode()),
+        client.post("/v1/text", content=f'{{"text": "{TEXT}'.encode(), headers={"Content-Type": "application/json"}),
         client.post(f"/v1/text?{TEXT}={TEXT}", json={"text": TEXT}, headers={"User-Agent": TEXT}),
         client.post("/v1/image", files={"file": (name, marked(picture))}),
         client.post("/v1/image", files={"file": (name, BYTES.encode() * 100)}),
