@@ -9,7 +9,7 @@ export BENTOML_DO_NOT_TRACK := True
 
 .DEFAULT_GOAL := help
 .PHONY: help run serve ui worker settings check format test test-torch bench build fuzz bad-input made-up \
-        faults soak deployment-tools check-deployment train-text train-speech train-face train-detector clean
+        faults soak deployment-tools check-deployment evaluate train-text train-speech train-face train-detector clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ check-deployment: $(VENV)/.test ## Prove all of `deployment` that this machine a
 
 build: $(VENV)/.test ## Build the Bento
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
+
+evaluate: $(VENV)/.train ## Measure the shipped models through the service's pipelines; writes models/SCORES.md (minutes)
+	$(BIN)/python -m models.evaluation
 
 train-text: $(VENV)/.train ## Train, export, calibrate and publish the text model
 	$(BIN)/python -m models.training.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ else:
 
 FOLDER = Path(__file__).parent
 REGISTRY = FOLDER / "registry.toml"
+CALIBRATION = FOLDER / "calibration"
 
 
 class WeightsMismatch(RuntimeError):
@@ -82,6 +84,18 @@ def load_registry(path: Path = REGISTRY) -> Mapping[str, ModelEntry]:
     """All models, by name."""
     entries = tomllib.loads(path.read_text(encoding="utf-8"))
     return {name: _entry(name, values) for name, values in entries.items()}
+
+
+@cache
+def load_calibration(name: str) -> Mapping[str, Any] | None:
+    """What was measured of a model's calibration (`fusion`: of the fused verdict); None if nothing was.
+
+    `python -m models.evaluation` writes it.
+    """
+    path = CALIBRATION / f"{name}.json"
+    if name not in {*load_registry(), "fusion"} or not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def default_model(task: str) -> ModelEntry:

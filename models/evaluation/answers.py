@@ -6,7 +6,7 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import av
 import cv2
@@ -47,45 +47,65 @@ TEXTS_AT_ONCE = 512
 AT_ONCE = 8
 
 Row = TypeVar("Row")
+Spoil = Callable[[Any], Any]
+"""What is done to a text, to samples or to pixels before they are given to the pipeline."""
+
+
+def untouched(given: Any) -> Any:
+    """As it is."""
+    return given
+
+
+def some(rows: Sequence[Row], most: int | None) -> Sequence[Row]:
+    """At most so many rows, from all over."""
+    if most is None or len(rows) <= most:
+        return rows
+    return [rows[number] for number in np.linspace(0, len(rows) - 1, most).astype(int)]
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Opinions with the true sentiments (n,) as numbers in `SENTIMENTS`; rows without evidence are only counted."""
+    """Opinions, None where there was no evidence, with the true sentiments (n,) as numbers in `SENTIMENTS`."""
 
-    opinions: tuple[Opinion, ...]
+    opinions: tuple[Opinion | None, ...]
     labels: NDArray[np.int64]
-    silent: int
 
     @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Calibrated probabilities (n, 3)."""
-        return np.array([opinion.prediction.probabilities for opinion in self.opinions])
+    def silent(self) -> int:
+        """How many rows got no opinion."""
+        return sum(opinion is None for opinion in self.opinions)
+
+    def told(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Calibrated probabilities (m, 3) and labels (m,) of the rows that got an opinion."""
+        here = np.array([opinion is not None for opinion in self.opinions])
+        said = [opinion.prediction.probabilities for opinion in self.opinions if opinion is not None]
+        return np.array(said), self.labels[here]
 
 
-async def of_texts(models: Models, split: str) -> Answers:
+async def of_texts(models: Models, split: str, spoil: Spoil = untouched, most: int | None = None) -> Answers:
     """TweetEval's tweets, as texts."""
-    rows = read_table("text/tweet_sentiment", split)
+    rows = some(read_table("text/tweet_sentiment", split), most)
     said: list[Opinion | None] = []
     for start in tqdm(range(0, len(rows), TEXTS_AT_ONCE), f"texts, {split}"):
-        part = await text.predict([row["text"] for row in rows[start : start + TEXTS_AT_ONCE]], models)
+        part = await text.predict([spoil(row["text"]) for row in rows[start : start + TEXTS_AT_ONCE]], models)
         reliability = models.info["text"].reliability
         said += [None if one is None else Opinion(one, reliability=reliability) for one in part]
     return _answers(said, [row["label"] for row in rows])
 
 
-async def of_voices(models: Models, split: str) -> Answers:
+async def of_voices(models: Models, split: str, spoil: Spoil = untouched, most: int | None = None) -> Answers:
     """RAVDESS and nEMO, as recordings whose words nobody writes down."""
     rows = [row for corpus in ("ravdess", "nemo") for row in read_table(f"speech/{corpus}", split)]
-    told = [row for row in rows if row["emotion"] != UNTOLD]
-    said = await _all(told, lambda row: hear(models, decode(row["audio"])), f"voices, {split}")
+    told = some([row for row in rows if row["emotion"] != UNTOLD], most)
+    said = await _all(told, lambda row: hear(models, spoil(decode(row["audio"]))), f"voices, {split}")
     return _answers([found.opinions.get("speech") for found in said], [sentiment_of(row["emotion"]) for row in told])
 
 
-async def of_faces(models: Models, split: str) -> Answers:
+async def of_faces(models: Models, split: str, spoil: Spoil = untouched, most: int | None = None) -> Answers:
     """FER+ pictures with a strict majority of votes, as pictures."""
-    told = [(row, label) for row in read_table("face/ferplus", split) if (label := majority(row)) not in (None, UNTOLD)]
-    said = await _all(told, lambda pair: look(models, pair[0]["image"]), f"faces, {split}")
+    rows = read_table("face/ferplus", split)
+    told = some([(row, label) for row in rows if (label := majority(row)) not in (None, UNTOLD)], most)
+    said = await _all(told, lambda pair: look(models, spoil(picture(pair[0]["image"]))), f"faces, {split}")
     return _answers([found.opinions.get("face") for found in said], [sentiment_of(label) for _, label in told])
 
 
@@ -96,15 +116,19 @@ async def hear(models: Models, samples: NDArray[np.float32]) -> Found:
     return await listener.finish()
 
 
-async def look(models: Models, encoded: bytes) -> Found:
-    """What a FER+ picture says."""
+async def look(models: Models, pixels: NDArray[np.uint8]) -> Found:
+    """What a picture says, however badly its face is seen."""
+    height, width = pixels.shape[:2]
+    whole = Picture(pixels, width, height, scale=1.0, frames=1, truncated=False, format=Format("image", "webp"))
+    return await read_picture(whole, 0.0, models)
+
+
+def picture(encoded: bytes) -> NDArray[np.uint8]:
+    """A FER+ picture as RGB, enlarged and framed."""
     grey = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
     large = cv2.resize(grey, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
     framed = cv2.copyMakeBorder(large, *(BORDER,) * 4, cv2.BORDER_CONSTANT, value=GREY)
-    pixels = np.repeat(framed[..., None], 3, axis=-1)
-    height, width = pixels.shape[:2]
-    picture = Picture(pixels, width, height, scale=1.0, frames=1, truncated=False, format=Format("image", "webp"))
-    return await read_picture(picture, 0.0, models)
+    return np.repeat(framed[..., None], 3, axis=-1)
 
 
 def decode(encoded: bytes) -> NDArray[np.float32]:
@@ -146,5 +170,5 @@ async def _all(rows: Sequence[Row], ask: Callable[[Row], Awaitable[Found]], what
 
 
 def _answers(said: Sequence[Opinion | None], labels: Sequence[str]) -> Answers:
-    pairs = [(one, SENTIMENTS.index(label)) for one, label in zip(said, labels, strict=True) if one is not None]  # type: ignore[arg-type]
-    return Answers(tuple(one for one, _ in pairs), np.array([label for _, label in pairs]), len(said) - len(pairs))
+    numbers = {str(label): number for number, label in enumerate(SENTIMENTS)}
+    return Answers(tuple(said), np.array([numbers[label] for label in labels]))

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
-from service.api import analyze, docs, history, jobs, models, stream, system
+from service.api import analyze, calibration, docs, history, jobs, models, stream, system
 from service.api.backend import Backend
 from service.api.documented import (
     ANSWER_PROBLEMS,
@@ -95,7 +95,7 @@ def build(settings: Settings) -> Application:
             "parameters": option_parameters(),
         },
     )
-    for module in (analyze, stream, jobs, history, models, system, docs):
+    for module in (analyze, stream, jobs, history, models, calibration, system, docs):
         # Not `include_router`: newer versions keep included routes out of `app.routes`, where paths are looked up.
         app.router.routes.extend(module.router.routes)
     return app

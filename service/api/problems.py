@@ -17,7 +17,7 @@ from service import jobs, media, runners
 from service.access import refusals
 from service.access.use import UseRestricted
 from service.database import DatabaseError
-from service.pipelines import LanguageUnsupported
+from service.pipelines import CoverageUnknown, LanguageUnsupported
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -253,6 +253,7 @@ _BY_ERROR: Mapping[type[Exception], str] = MappingProxyType(
         runners.ItemRefused: "undecodable",
         runners.RunnerError: "model_unavailable",
         LanguageUnsupported: "language_unsupported",
+        CoverageUnknown: "invalid_input",
         DatabaseError: "not_ready",
         ClientDisconnect: "cancelled",
         refusals.Unauthenticated: "unauthenticated",
@@ -358,6 +359,8 @@ def _foreseen(code: str, error: Exception) -> ProblemError:
     pointed: list[FieldError] | None = None
     if isinstance(error, LanguageUnsupported):
         pointed = [{"pointer": "/language", "detail": str(error)}]
+    if isinstance(error, CoverageUnknown):
+        pointed = [{"pointer": "/coverage", "detail": str(error)}]
     detail = str(error) or PROBLEMS[code].cause
     headers, wait = getattr(error, "headers", None), getattr(error, "retry_after", None)
     return ProblemError(code, detail, pointed, headers, wait)

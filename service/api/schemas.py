@@ -155,6 +155,93 @@ class ModelView:
 
 
 @dataclass(frozen=True)
+class ReliabilityBin:
+    """Answers of like confidence (from `above` to `up_to`): how many, how sure, and how many of them were right."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    above: float
+    up_to: float
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class SelectedAccuracy:
+    """Accuracy when only this share of the rows, the surest, is answered."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    coverage: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class MeasuredSet:
+    """How often the set held the true label on test rows, and how many labels it had on average."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    coverage: float
+    labels: float
+
+
+@dataclass(frozen=True)
+class SetsView:
+    """What prediction sets rest on; keys are coverages, as `0.90`."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    method: str
+    rows: int
+    least_probability: Mapping[str, float]
+    measured: Mapping[str, MeasuredSet]
+
+
+@dataclass(frozen=True)
+class MeasuredCalibration:
+    """How right and how honest the three sentiments are, on test rows."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    rows: int
+    accuracy: float
+    macro_recall: float
+    ece: float
+    """Expected calibration error over 15 bins."""
+    brier: float
+    accuracy_at_80_percent_coverage: float
+    gained_by_abstention: float
+    intervals_95_percent: Mapping[str, tuple[float, float]]
+    bins: tuple[ReliabilityBin, ...]
+    risk_coverage: tuple[SelectedAccuracy, ...]
+    sets: SetsView
+
+
+@dataclass(frozen=True)
+class CalibrationView:
+    """What was measured of a model, or of the fused verdict (`fusion`): on which data and weights, and when."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    name: str
+    model: str
+    """The model and version that was measured, or the method of fusion."""
+    data: str
+    data_sha256: Mapping[str, str]
+    weights_sha256: Mapping[str, str]
+    date: str
+    commit: str
+    current: bool
+    """Whether these are the weights of this service."""
+    measured: Mapping[str, MeasuredCalibration]
+    """By what was judged: one modality, or for `fusion` each choice of them, as `text+face`."""
+    robustness: Mapping[str, Mapping[str, float]] | None = None
+    """Accuracy of the fused verdict with one modality spoilt or missing; for `fusion` alone."""
+
+
+@dataclass(frozen=True)
 class UseView:
     """The use that the operator declared, and what the law forbids in it."""
 

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 from service.domain.fusion import Fusion
 from service.domain.labels import WarningCode
 from service.domain.sentiment import Sentiment
+from service.domain.sets import PredictionSet
 from service.domain.timeline import TimelinePoint
 
 Kind = Literal["text", "audio", "image", "video", "multimodal"]
@@ -187,3 +188,5 @@ class Analysis:
     warnings: tuple[Notice, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds spent in each step."""
+    prediction_set: PredictionSet | None = None
+    """The labels of which one is the true one as often as `coverage` asked; null unless it was asked for."""

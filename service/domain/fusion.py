@@ -4,8 +4,8 @@ A weighted geometric mean alone is as sure as its average voice, however many ag
 held-out texts, voices and faces its expected calibration error was 0.08 to 0.15 (`python -m models.evaluation`). Voices
 that err independently are pooled by multiplying what they say (Bayes' rule with equal priors; a product of experts,
 Hinton 2002). So the exponents add up not to 1 but to the effective number of voices, the perplexity of their weights
-(Hill 1973): 1 for a single voice, which stays as it is, up to 3 for three of equal weight; a voice of poor quality counts
-for little more than nobody. Where modalities err together, as one person's words and voice may, this is too sure.
+(Hill 1973): 1 for a single voice, which stays as it is, up to 3 for three of equal weight; a voice of poor quality
+counts for little more than nobody. Where modalities err together, as a person's words and voice may, this is too sure.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Fusion:
     contributions: Mapping[Modality, float]
     """Each modality's share of the pooled evidence; they add up to 1."""
     weights: Mapping[Modality, float]
-    """Each modality's share of the pool's exponents: its voter's weight times quality, renormalised over the present."""
+    """Each modality's share of the pool's exponents: its voter's weight times quality, over their sum."""
     quality: Mapping[Modality, float]
     """How good each modality's input was, in [0, 1]."""
     conflict: float
@@ -140,7 +140,7 @@ def log_linear_pool(opinions: Mapping[Modality, Opinion], weights: Mapping[Modal
 
 
 def effective_voices(weights: Mapping[Modality, float]) -> float:
-    """How many voices of equal weight say as much: the perplexity of weights that add up to 1, from 1 to their number."""
+    """How many voices of equal weight say as much: the perplexity of weights that add up to 1."""
     return 2 ** entropy(tuple(weights.values()))
 
 

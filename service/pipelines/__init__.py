@@ -28,6 +28,15 @@ class Options:
     """Keep the answer in the history: all that is in it, text and transcript included, and nothing else."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     """Withhold the verdict below this probability, whatever its lead; null takes the settings of the service."""
+    coverage: Annotated[float, Field(ge=0.8, le=0.99)] | None = None
+    """Add the set of labels that holds the true one this often."""
+
+
+class CoverageUnknown(ValueError):
+    """A model was never calibrated on labelled data, so that nobody knows how often a set would hold the true label."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"How often {model} is right was never measured here, so that `coverage` can't be promised.")
 
 
 class LanguageUnsupported(ValueError):

@@ -18,6 +18,7 @@ from service.pipelines import LanguageUnsupported, Options
 from service.pipelines.checkpoint import Notebook
 from service.pipelines.found import Found, Stopwatch, together
 from service.pipelines.media import Tools, read_audio, read_image, read_video
+from service.pipelines.sets import check_coverage, set_of
 from service.pipelines.text import explain, read_text, read_texts
 from service.runners import Models
 from service.settings import Settings
@@ -45,6 +46,7 @@ class Inputs:
 async def analyze_texts(texts: Sequence[str], options: Options, tools: Tools) -> list[Analysis]:
     """One answer a text, in order. Raises `LanguageUnsupported` and `RunnerError`."""
     check_language(options, tools.models, ("text",))
+    check_coverage(options, tools.models)
     watch = Stopwatch()
     with watch("text"):
         found = await read_texts(texts, options, tools.models)
@@ -60,6 +62,7 @@ async def analyze(
     video stands for its sound. `notebooks` for `audio` and `video` let a pass that was stopped go on where it was.
     """
     watch = Stopwatch()
+    check_coverage(options, tools.models)
     with watch("total"):
         found = joined(await together(*_work(inputs, options, tools, watch, notebooks or {})))
         if options.explain and found.explanation is None and found.text is not None and "text" in found.opinions:
@@ -156,6 +159,7 @@ def answer(kind: Kind, found: Found, options: Options, tools: Tools, watch: Stop
         models={name: tools.models.info[name].identifier for name in found.models},
         warnings=found.notices,
         timings={step: round(seconds, 6) for step, seconds in watch.seconds.items()},
+        prediction_set=set_of(fused.sentiment, found.opinions, options, tools.models),
     )
 
 

@@ -55,6 +55,7 @@ ROUTES = {
         "use_restricted",
     },
     ("get", "/v1/models"): {"internal"},
+    ("get", "/v1/models/{name}/calibration"): {"not_found", "internal"},
     ("get", "/problems"): set(),
     ("get", "/problems/{code}"): {"not_found"},
     ("get", "/health"): set(),
@@ -66,7 +67,7 @@ ROUTES = {
     ("get", "/docs"): set(),
     ("get", "/"): set(),
 }
-OPTIONS = {"language", "explain", "transcribe", "aspects", "detail", "store", "min_confidence"}
+OPTIONS = {"language", "explain", "transcribe", "aspects", "detail", "store", "min_confidence", "coverage"}
 WARNINGS = {
     "no_face",
     "no_speech",
@@ -95,6 +96,7 @@ ANALYSIS = {
     "models",
     "warnings",
     "timings",
+    "prediction_set",
 }
 
 

@@ -18,7 +18,8 @@ def refused(call) -> list[tuple[str, str]]:
 
 
 def test_the_options_are_those_of_the_contract():
-    assert OPTION_NAMES == ("language", "explain", "transcribe", "aspects", "detail", "store", "min_confidence")
+    names = "language explain transcribe aspects detail store min_confidence coverage"
+    assert " ".join(OPTION_NAMES) == names
 
 
 def test_nothing_given_means_the_defaults():
@@ -63,6 +64,8 @@ def test_the_body_outranks_the_query():
         ({"min_confidence": 1.5}, "/min_confidence"),
         ({"min_confidence": float("nan")}, "/min_confidence"),
         ({"min_confidence": "0.5"}, "/min_confidence"),
+        ({"coverage": 0.5}, "/coverage"),
+        ({"coverage": 1.0}, "/coverage"),
         ({"a/b~c": 1}, "/a~1b~0c"),
     ],
 )
