@@ -5,7 +5,7 @@
 #
 #   REGISTRY       where images are pushed to (the one of deployment/facts.toml)
 #   ARTIFACTS      folder of what the stages leave behind (dist)
-#   SIGNING_KEY    private key (PEM, P-256) that signs; without one, `cosign` signs keyless where it is installed
+#   SIGNING_KEY    private key (PEM, P-256) that signs; the public workflow signs keyless as well
 #   PLAN, WAY      plan of a release, and blue-green or rolling (deployment/release/plan.example.toml)
 #   NOTIFY         a command that gets one line on its standard input
 #   ENGINE         buildah, podman or docker (deployment/images/build.sh)
@@ -50,20 +50,17 @@ scan() {
 }
 
 sbom() {
-    mkdir -p "$artifacts"
     for image in "${images[@]}"; do
-        tool syft scan "docker-archive:$artifacts/$image.tar" -q -o "cyclonedx-json=$artifacts/$image.cdx.json"
+        PYTHON=$python deployment/images/sbom.sh "localhost/$(name "$image")" "$artifacts"
     done
-    tool cyclonedx-py environment "$python" --of JSON -o "$artifacts/environment.cdx.json"
+    tool cyclonedx-py environment "$python" --of JSON -o "$artifacts/environment.cyclonedx.json"
 }
 
-# Images by their archives, their bills of materials, and every weights file.
+# Every weights file, the archives of the images, and their bills of materials.
 sign() {
-    (cd models/weights && sha256sum -- *) >"$artifacts/weights.sha256"
-    (cd "$artifacts" && sha256sum -- *.tar *.cdx.json) >"$artifacts/images.sha256"
-    for list in weights images; do
-        "$python" -m deployment.release.signature sign "$artifacts/$list.sha256"
-    done
+    local key=${SIGNING_KEY:?the private key; deployment/images/sign.sh key FOLDER makes one}
+    deployment/images/sign.sh weights "$key" "$artifacts/weights.statement"
+    deployment/images/sign.sh files "$key" "$artifacts/images.statement" "$artifacts"/*.tar "$artifacts"/*.json
 }
 
 push() {

@@ -1,22 +1,17 @@
-"""The pipeline's stages, its workflows and its signatures; each check also fails on what is broken."""
+"""The pipeline's stages and its workflows; each check also fails on what is broken."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from deployment.release.signature import Unsigned, main, make_keys, sign, verify
 from tests.deployment.conftest import Program, run
 from tests.serving import CHECKOUT
 
 PIPELINE = CHECKOUT / "deployment" / "release" / "pipeline.sh"
 WORKFLOWS = CHECKOUT / ".github" / "workflows"
-WEIGHTS = CHECKOUT / "models" / "weights"
 
 
 def test_the_workflows_are_understood_and_safe(program: Program) -> None:
@@ -77,27 +72,3 @@ def test_the_scanners_find_what_is_wrong(program: Program, tmp_path: Path) -> No
     image.write_text("FROM debian\nRUN sudo apt-get install curl\n")
     assert run(program("bandit"), "-q", "-c", CHECKOUT / "pyproject.toml", code).returncode != 0
     assert run(program("hadolint"), image).returncode != 0
-
-
-def test_a_signature_verifies_here_and_by_openssl_and_not_once_the_file_has_changed(tmp_path: Path) -> None:
-    make_keys(tmp_path)
-    listed = tmp_path / "weights.sha256"
-    listed.write_bytes(subprocess.check_output(["sha256sum", *sorted(os.listdir(WEIGHTS))], cwd=WEIGHTS))
-    signature = sign(listed, tmp_path / "signing.key")
-    verify(listed, tmp_path / "signing.pub")
-    if openssl := shutil.which("openssl"):
-        words = ("dgst", "-sha256", "-verify", tmp_path / "signing.pub", "-signature", signature, listed)
-        assert run(openssl, *words).stdout == "Verified OK\n"
-    assert run("sha256sum", "--check", "--quiet", listed, cwd=WEIGHTS).returncode == 0
-    listed.write_bytes(bytes([listed.read_bytes()[0] ^ 1]) + listed.read_bytes()[1:])
-    with pytest.raises(Unsigned, match="not what was signed"):
-        verify(listed, tmp_path / "signing.pub")
-    assert run("sha256sum", "--check", "--quiet", listed, cwd=WEIGHTS).returncode != 0
-
-
-def test_a_key_is_for_its_owner_alone_and_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["key", str(tmp_path)]) == 0
-    assert (tmp_path / "signing.key").stat().st_mode & 0o777 == 0o600
-    assert main(["key", str(tmp_path)]) == 1
-    assert main(["sign", str(tmp_path / "signing.pub")]) == 1
-    assert "Name a key" in capsys.readouterr().err
