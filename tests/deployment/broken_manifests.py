@@ -17,6 +17,8 @@ BROKEN: tuple[tuple[Check, str, Change, str], ...] = (
     (checks.environment_is_known, "dev", Change("base/kustomization.yaml", "SENTIMENT_TEXT_THREADS", "SENTIMENT_TEXT_THREAD"), "no setting"),
     (checks.environment_is_known, "dev", Change("base/kustomization.yaml", "USE=general", "USE=spying"), "take not"),
     (checks.environment_is_known, "dev", Change("base/kustomization.yaml", "DELAY_SECONDS=5", "DELAY_SECONDS=6"), "'6'"),
+    (checks.environment_is_known, "production", Change("components/data/service.yaml", "path: SENTIMENT_QUEUE_URL", "path: QUEUE_URL"), "no setting"),
+    (checks.references_lead_somewhere, "production", Change("components/data/service.env", "SENTIMENT_LIMITS_URL", "SENTIMENT_LIMIT_URL"), "LIMITS_URL"),
     (checks.stopping_takes_the_time_of_the_facts, "dev", Change("base/worker.yaml", "Seconds: 50", "Seconds: 30"), "killed"),
     (checks.pods_can_do_little, "dev", Change("base/ui.yaml", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"), "False"),
     (checks.pods_can_do_little, "dev", Change("base/ui.yaml", "runAsUser: 10001", "runAsUser: 0"), "runAsUser 0"),

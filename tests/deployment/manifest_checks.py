@@ -11,10 +11,12 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices, SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from deployment.facts import VERSION, facts, image
@@ -115,7 +117,7 @@ def environment_is_known(objects: list[Object]) -> list[str]:
     """Every variable is a setting, has a value that the settings take, and the one that the facts give it."""
     findings = []
     for pod in pods(objects):
-        names = set(pod.environment(objects)).union(*pod.secrets.values())
+        names = set(pod.environment(objects)).union(*(files.values() for files in pod.secrets.values()))
         findings += [f"{pod.called}: {name} is no setting" for name in sorted(names - known_variables(pod.role))]
         findings += [f"{pod.called}: {problem}" for problem in _rejected(pod, objects)]
         findings += [f"{pod.called}: {problem}" for problem in _other_than_facts(pod, objects)]
@@ -140,19 +142,27 @@ def _variables(settings: type[BaseSettings]) -> frozenset[str]:
 
 
 def _rejected(pod: Pod, objects: list[Object]) -> Iterator[str]:
-    with patch.dict(os.environ, {**pod.environment(objects), **_secrets(pod, objects)}, clear=True):
+    """What the settings have against a container's environment and its files of secrets, or don't read of them."""
+    secrets, settings = _secrets(pod, objects), UiSettings if pod.role == "ui" else Settings
+    with TemporaryDirectory() as folder, patch.dict(os.environ, pod.environment(objects), clear=True):
+        for name, value in secrets.items():
+            (Path(folder) / name).write_text(value)
         try:
-            UiSettings() if pod.role == "ui" else Settings()
+            taken = settings(_secrets_dir=folder)  # pyright: ignore[reportCallIssue]
         except ValidationError as error:
             yield f"the settings take not {error.errors()[0]['loc']}"
+            return
+    read = {value.get_secret_value() for value in dict(taken).values() if isinstance(value, SecretStr)}
+    yield from (f"{name} is not read" for name, value in secrets.items() if value not in read)
 
 
 def _secrets(pod: Pod, objects: list[Object]) -> dict[str, str]:
+    """The files of secrets that a container finds, by name."""
     held = {secret["metadata"]["name"]: secret["data"] for secret in of_kind(objects, "Secret")}
     return {
-        key: base64.b64decode(held[name][key]).decode()
-        for name, keys in pod.secrets.items()
-        for key in keys
+        file: base64.b64decode(held[name][key]).decode()
+        for name, files in pod.secrets.items()
+        for key, file in files.items()
         if key in held.get(name, {})
     }
 
@@ -240,6 +250,7 @@ def pods_write_where_they_may(objects: list[Object]) -> list[str]:
 def references_lead_somewhere(objects: list[Object]) -> list[str]:
     """To ConfigMaps, Secrets, claims, accounts, Services and Deployments that are there; certificates are yours."""
     there = {called(one) for one in objects}
+    there |= {f"{called(one)}/{key}" for one in of_kind(objects, "Secret") for key in one["data"]}
     findings = []
     for one in objects:
         findings += [f"{called(one)}: there is no {name}" for name in _references(one) if name not in there]
@@ -252,9 +263,8 @@ def _references(one: Object) -> Iterator[str]:
         yield f"ServiceAccount/{pod.spec['serviceAccountName']}"
         for source in pod.container.get("envFrom", []):
             yield f"ConfigMap/{source['configMapRef']['name']}"
-        for volume in pod.spec["volumes"]:
-            if "secret" in volume:
-                yield f"Secret/{volume['secret']['secretName']}"
+        for name, keys in pod.secrets.items():
+            yield from (f"Secret/{name}/{key}" for key in keys)
         for volume in pod.spec["volumes"]:
             if "persistentVolumeClaim" in volume:
                 yield f"PersistentVolumeClaim/{volume['persistentVolumeClaim']['claimName']}"

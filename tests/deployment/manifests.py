@@ -141,11 +141,11 @@ class Pod:
         return found
 
     @property
-    def secrets(self) -> dict[str, list[str]]:
-        """The Secrets that it gets as files in /run/secrets, and which keys of them."""
+    def secrets(self) -> dict[str, dict[str, str]]:
+        """The Secrets that it gets as files in /run/secrets: which keys of them, and the names of the files."""
         mounted = {mount["name"] for mount in self.container["volumeMounts"] if mount["mountPath"] == "/run/secrets"}
         return {
-            volume["secret"]["secretName"]: [item["key"] for item in volume["secret"]["items"]]
+            volume["secret"]["secretName"]: {item["key"]: item["path"] for item in volume["secret"]["items"]}
             for volume in self.spec["volumes"]
             if volume["name"] in mounted
         }

@@ -110,6 +110,11 @@ def _own(pod: Pod, volume: str) -> str:
     return f"{pod.owner['metadata']['name']}-{volume}"
 
 
+def container_of(pod: Pod) -> str:
+    """How podman calls the one container of a pod."""
+    return f"{pod.owner['metadata']['name']}-pod-0-{pod.container['name']}"
+
+
 def inspected(running: Played, container: str) -> dict[str, Any]:
     """What podman knows of a container."""
     return yaml.safe_load(running.podman("inspect", container))[0]

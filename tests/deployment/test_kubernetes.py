@@ -17,7 +17,6 @@ from tests.deployment.conftest import Program, run
 from tests.deployment.manifest_checks import Check
 from tests.deployment.manifests import (
     CHECKOUT,
-    COMPONENT,
     CUSTOM_KINDS,
     GATEWAY,
     KUBERNETES,
@@ -29,7 +28,7 @@ from tests.deployment.manifests import (
     of_kind,
     pods,
 )
-from tests.deployment.pods_played import Played, here, inspected, played
+from tests.deployment.pods_played import Played, container_of, here, inspected, played
 
 HERE = Path(__file__).parent
 TARGETS = ("dev", "production", "gateway", "distributed")
@@ -239,22 +238,21 @@ def test_policies_see_a_broken_copy(program: Program, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_rendered_pods_of_service_and_worker_conform(rendered: dict[str, list[Object]]) -> None:
-    service = next(pods(rendered["dev"], "service"))
-    image = here(service.container["image"])
-    if run("podman", "image", "exists", image).returncode:
-        pytest.skip(f"there is no image {image}: deployment/images/build.sh service")
-    objects = [one for one in rendered["dev"] if one["metadata"].get("labels", {}).get(COMPONENT) != "ui"]
-    with played(objects) as running:
-        _runs_as_it_says(inspected(running, "multimodal-sentiment-pod-0-service"), service)
-        _becomes_ready(running, service.container["readinessProbe"]["httpGet"]["path"])
+def test_the_rendered_pods_conform(rendered: dict[str, list[Object]]) -> None:
+    service, page = (next(pods(rendered["dev"], role)) for role in ("service", "ui"))
+    for pod in (service, page):
+        if run("podman", "image", "exists", here(pod.container["image"])).returncode:
+            pytest.skip(f"there is no image {here(pod.container['image'])}: deployment/images/build.sh {pod.role}")
+    with played(rendered["dev"]) as running:
+        for pod in (service, page):
+            _runs_as_it_says(inspected(running, container_of(pod)), pod)
+            _becomes_ready(running, pod)
         address = f"http://127.0.0.1:{facts()['service']['port']}"
-        seconds = service.spec["terminationGracePeriodSeconds"]
-        stop = f"podman stop --time {seconds} multimodal-sentiment-pod-0-service"
+        stop = f"podman stop --time {service.spec['terminationGracePeriodSeconds']} {container_of(service)}"
         words = (sys.executable, "-m", "tests.deployment.conformance", address, "--stop", stop)
         done = run(*running.inside(*words), cwd=CHECKOUT, env=running.environment)
         assert done.returncode == 0, done.stdout + done.stderr
-        stopped = inspected(running, "multimodal-sentiment-pod-0-service")
+        stopped = inspected(running, container_of(service))
         assert stopped["State"]["ExitCode"] == 0, stopped["State"]
 
 
@@ -267,8 +265,9 @@ def _runs_as_it_says(container: Object, pod: Pod) -> None:
     assert container["Config"]["User"].startswith(str(facts()["image"]["user"]))
 
 
-def _becomes_ready(running: Played, path: str) -> None:
+def _becomes_ready(running: Played, pod: Pod) -> None:
     """Within ten minutes, since the machine may be busy with other things; how fast it is the images' tests say."""
-    address = f"http://127.0.0.1:{facts()['service']['port']}{path}"
+    path, (port,) = pod.container["readinessProbe"]["httpGet"]["path"], pod.container["ports"]
     words = ("curl", "-sf", "-o", "/dev/null", "--retry", "600", "--retry-delay", "1", "--retry-all-errors")
+    address = f"http://127.0.0.1:{port['containerPort']}{path}"
     assert run(*running.inside(*words, "--retry-max-time", "600", address)).returncode == 0
