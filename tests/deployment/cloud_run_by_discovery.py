@@ -17,7 +17,7 @@ import googleapiclient
 import jsonschema
 import yaml
 
-DOCUMENT = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents" / "run.v1.json"
+DOCUMENT = Path(str(googleapiclient.__file__)).parent / "discovery_cache" / "documents" / "run.v1.json"
 OURS = re.compile(r"^(run\.googleapis\.com|autoscaling\.knative\.dev)/")
 NUMBERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
@@ -53,7 +53,7 @@ def supported(schema: dict[str, Any]) -> bool:
     return not re.match(r"(Not supported (by|in) Cloud Run|Output only)", schema.get("description", ""))
 
 
-def annotations(document: dict[str, Any]) -> dict[str, frozenset[str]]:
+def annotations_of(document: dict[str, Any]) -> dict[str, frozenset[str]]:
     """The annotations that the description names, each with the kinds of resources that take it."""
     text = document["schemas"]["ObjectMeta"]["properties"]["annotations"]["description"]
     found = re.findall(r"\* `([\w.]+/[\w-]+)`: ([\w, ]+)\.?", text)
@@ -77,7 +77,7 @@ def main() -> None:
         "$ref": "#/definitions/Service",
         "definitions": {name: strict(one) for name, one in document["schemas"].items()},
     }
-    judge, known = jsonschema.Draft7Validator(schema), annotations(document)
+    judge, known = jsonschema.Draft7Validator(schema), annotations_of(document)
     wrong = []
     for file in sys.argv[1:]:
         service = yaml.safe_load(Path(file).read_text())
