@@ -28,9 +28,6 @@ from service.history.tables import AuditRow
 from service.jobs.intake import Jobs
 from service.settings import Settings, load_settings
 
-WORKER_SECONDS = 30.0
-"""So long a worker may take to let go of a job that was called off."""
-
 
 class NotErased(Exception):
     """Something of the caller is still there; run it again."""
@@ -74,25 +71,11 @@ async def erase(caller: str, settings: Settings) -> Receipt:
 
 
 async def _erase_jobs(jobs: Jobs, caller: str) -> int:
-    """Delete the jobs, and their folders once no worker holds them."""
-    names = [job.id for job in await _all_jobs(jobs, caller)]
-    deleted = await jobs.forget_owner(caller)
-    deadline = time.monotonic() + WORKER_SECONDS
-    while any(jobs.folders.of(name).exists() for name in names) and time.monotonic() < deadline:
-        for name in names:
-            await asyncio.to_thread(jobs.folders.remove, name)
-        await asyncio.sleep(0.1)
-    left = [name for name in names if jobs.folders.of(name).exists()]
-    if left:
-        raise NotErased(f"The folders of {len(left)} jobs could not be removed, such as {jobs.folders.of(left[0])}.")
-    return deleted
-
-
-async def _all_jobs(jobs: Jobs, caller: str) -> list:
-    found: list = []
-    while page := await jobs.newest(caller, found[-1].id if found else None, 100):
-        found += page
-    return found
+    """Delete the jobs and their folders; a worker that is still at one cannot bring it back."""
+    try:
+        return await jobs.forget_owner(caller)
+    except OSError as error:
+        raise NotErased(f"The folder of a job could not be removed ({error}); run this again.") from error
 
 
 async def _note(database: Database, caller: str, affected: int) -> int:

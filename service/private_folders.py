@@ -56,12 +56,8 @@ class HeldFolder:
 
     def let_go(self) -> None:
         """Remove it if it is still here, and hold it no longer; what stays is removed as anything that was left."""
-        try:
-            remove_tree(self.path)
-        except OSError as error:
-            log.warning("a folder cannot be removed yet: %s", error)
-        finally:
-            os.close(self._lock)
+        try_to_remove(self.path)
+        os.close(self._lock)
 
 
 def is_held(path: Path) -> bool:
@@ -79,16 +75,21 @@ def is_held(path: Path) -> bool:
 def remove_left(parent: Path) -> None:
     """Remove what lies in a folder, if there is one, and nobody holds; what cannot be removed is logged."""
     for path in _content(parent):
-        try:
-            if not _in_use(path):
-                remove_tree(path)
-        except OSError as error:
-            log.warning("what a dead process left cannot be removed: %s", error)
+        if not _in_use(path):
+            try_to_remove(path)
 
 
 def newest_change(folder: Path) -> float:
     """When a folder or something in it was last changed, as Unix time in seconds; 0 if it is gone."""
     return max(_changed(path) for path in (folder, *folder.rglob("*")))
+
+
+def try_to_remove(path: Path) -> None:
+    """Remove a folder or a file; what stays is logged, and whoever looks next tries again."""
+    try:
+        remove_tree(path)
+    except OSError as error:
+        log.warning("it cannot be removed yet: %s", error)
 
 
 def remove_tree(path: Path) -> None:

@@ -17,7 +17,15 @@ from typing import Any
 import orjson
 
 from service.jobs import JobLost, NoSpace
-from service.private_folders import HeldFolder, is_held, make_private, newest_change, remove_left, remove_tree
+from service.private_folders import (
+    HeldFolder,
+    is_held,
+    make_private,
+    newest_change,
+    remove_left,
+    remove_tree,
+    try_to_remove,
+)
 
 INCOMING = "incoming"
 PARTS = "parts"
@@ -56,7 +64,8 @@ class JobFolders:
     @contextmanager
     def request(self) -> Iterator[Path]:
         """A folder for what one request sends; gone afterwards, unless `take_in` has moved it. Raises `NoSpace`."""
-        held = HeldFolder.make(self.incoming)
+        with saying_no_space():
+            held = HeldFolder.make(self.incoming)
         try:
             with saying_no_space():
                 yield held.path
@@ -67,7 +76,7 @@ class JobFolders:
         """Remove what processes of this machine were receiving when they died, and what others stopped removing."""
         remove_left(self.incoming)
         for path in self.root.glob(f"{_GONE}*"):
-            remove_tree(path)
+            try_to_remove(path)
 
     def remove_foreign(self) -> None:
         """Remove what machines that are gone, or are called otherwise by now, were receiving."""
@@ -94,7 +103,8 @@ class JobFolders:
         gone = self.root / f"{_GONE}{job}-{secrets.token_hex(4)}"
         with suppress(FileNotFoundError):
             self.of(job).rename(gone)
-        remove_tree(gone)
+        for path in self.root.glob(f"{_GONE}{job}-*"):  # this one, and what could not be removed before
+            remove_tree(path)
 
     def keep_result(self, job: str) -> None:
         """Remove all that a job has but its result."""

@@ -99,8 +99,8 @@ def test_nothing_is_stored_by_default(house):
 
 
 def is_harmless(path: Path) -> bool:
-    """Counters of metrics, the empty folders of BentoML's client, and compiled modules."""
-    metrics = path.suffix == ".db" and "prometheus" in str(path)
+    """Counters of metrics, which workers serve, the empty folders of BentoML's client, and compiled modules."""
+    metrics = "prometheus" in str(path) and (path.suffix == ".db" or path.name.startswith("serving-"))
     client = path.name.startswith("bentoml-client-") and not (path.is_dir() and any(path.iterdir()))
     return metrics or client or "__pycache__" in path.parts
 

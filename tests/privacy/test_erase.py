@@ -74,10 +74,16 @@ async def test_erasing_twice_finds_nothing_the_second_time(settings):
 
 async def test_a_folder_that_stays_is_no_receipt(settings, monkeypatch):
     await keep_something(settings, "key:them", MARK)
-    monkeypatch.setattr("service.erase.WORKER_SECONDS", 0.0)
-    monkeypatch.setattr("service.jobs.folders.shutil.rmtree", lambda *_, **__: None)
-    with pytest.raises(NotErased, match="could not be removed"):
-        await erase("key:them", settings)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("held by somebody")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("service.private_folders.shutil.rmtree", refuse)
+        with pytest.raises(NotErased, match="could not be removed"):
+            await erase("key:them", settings)
+    assert (await erase("key:them", settings)).jobs > 0
+    assert [path.name for path in (settings.state_folder / "jobs").iterdir()] == ["incoming"]
 
 
 def test_the_command_prints_the_receipt(tmp_path):
