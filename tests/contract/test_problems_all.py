@@ -43,6 +43,7 @@ AT_WORK = {
     "runner_timeout_seconds": 1.5,
     "transcript_model": "off",
 }
+JSON = {"content-type": "application/json"}
 HEAD = "POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 UPGRADE = {
     "connection": "upgrade",
@@ -112,7 +113,7 @@ def never_sent(house: House) -> httpx.Response:
         yield b"{"
         time.sleep(4)
 
-    return house.send(json=None, content=body(), headers={"content-type": "application/json"})
+    return house.send(json=None, content=body(), headers=JSON)
 
 
 def waiting_job(house: House) -> httpx.Response:
@@ -123,7 +124,7 @@ def waiting_job(house: House) -> httpx.Response:
 
 
 ANSWERED: dict[str, Callable[[House], httpx.Response]] = {
-    "malformed_json": lambda house: house.send(json=None, content=b'{"text": '),
+    "malformed_json": lambda house: house.send(json=None, content=b'{"text": ', headers=JSON),
     "malformed_multipart": lambda house: house.http.post(
         "/v1/image", content=b"x", headers={"content-type": "multipart/form-data; boundary=limes"}
     ),
