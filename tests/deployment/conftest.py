@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from deployment.tools import tool
 
@@ -41,3 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long") and not LONG:
             item.add_marker(pytest.mark.skip(reason="takes minutes: make check-deployment"))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """With `make check-deployment`: how much was proven of each part, and why the rest was not looked at."""
+    if not LONG:
+        return
+    proven: Counter[str] = Counter(report.nodeid.split("::")[0] for report in terminalreporter.stats.get("passed", []))
+    terminalreporter.section("proven")
+    for file, number in sorted(proven.items()):
+        terminalreporter.write_line(f"{number:4} {Path(file).stem.removeprefix('test_').replace('_', ' ')}")
+    why = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    terminalreporter.section("not looked at")
+    for reason, number in why.most_common():
+        terminalreporter.write_line(f"{number:4} {reason.removeprefix('Skipped: ')}")
