@@ -32,8 +32,9 @@ look() {
 }
 
 mkdir -p "$conf"
-cp "$here"/*.conf "$conf"
-sed "s#^pid .*#pid $conf/nginx.pid;#" "$here/nginx.conf" >"$conf/nginx.conf"
+for file in "$here"/*.conf; do # not cp: Swarm's files may be read alone, and a copy may be written
+    sed "s#^pid .*#pid $conf/nginx.pid;#" "$file" >"$conf/${file##*/}"
+done
 ln -sfn "${SECRETS:-/run/secrets}" "$conf/tls"
 for name in service page; do
     echo "upstream $name { server 127.0.0.1:9; } # nobody yet" >"$conf/$name.upstream"

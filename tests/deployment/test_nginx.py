@@ -378,6 +378,8 @@ def followed(nginx: Path, folder: Path, names: Path, port: int) -> Iterator[Fron
     text = file.read_text().replace("listen 443 ", f"listen 127.0.0.1:{secure} ")
     file.write_text(f"{AS_ROOT}\n" + text.replace("listen 80;", f"listen 127.0.0.1:{plain};"))
     shutil.copy(FOLDER / "follow.sh", here)
+    for one in here.iterdir():
+        one.chmod(0o444)  # as Swarm gives them
     own = {"PATH": f"{names}:{nginx.parent}:{os.environ['PATH']}", "CONF": str(folder / "conf")}
     told = {"SERVICE_PORT": str(port), "PAGE": "page", "SECRETS": str(folder / "secrets")}
     process = subprocess.Popen(["sh", here / "follow.sh"], env={**os.environ, **own, **told})

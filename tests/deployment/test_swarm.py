@@ -124,7 +124,7 @@ def replicas(swarm: Engine) -> dict[str, str]:
 def complete(swarm: Engine) -> bool:
     """Whether each service has as many healthy containers as it wants."""
     counts = [text.split(" ")[0].split("/") for text in replicas(swarm).values()]
-    return bool(counts) and all(have == want for have, want in counts)
+    return bool(counts) and all(have == want != "0" for have, want in counts)
 
 
 def update(swarm: Engine, *words: str) -> dict[str, Any]:
