@@ -267,8 +267,18 @@ class Judge:
         return self._head("emotion", "goemotions")
 
     def aspects(self) -> dict[str, Any]:
-        """What serving needs to know of the head of terms; nothing for a file that has none."""
-        return self._head("aspect", "mams")
+        """What serving needs to know of the head of terms; nothing if the sentence speaks for its terms as well."""
+        head = self._head("aspect", "mams")
+        if not head:
+            return {}
+        rows = self._val["mams"]
+        asked = metrics.of_classes(self._read(rows), rows, "aspect")["accuracy"]
+        return head if asked > self._by_sentence(rows) else {}
+
+    def _by_sentence(self, rows: Sequence[Labelled]) -> float:
+        """How often the sentiment of the whole sentence is that of the term."""
+        alone = [Labelled(row.text, {"sentiment": row.known["aspect"]}) for row in rows]
+        return metrics.of_classes(self._reader.read(alone), alone, "sentiment")["accuracy"]
 
     def _head(self, head: str, name: str) -> dict[str, Any]:
         """The output of a head, its labels, and the temperature that is best on a set's validation texts."""

@@ -9,7 +9,7 @@ from models.registry import default_model
 from models.training import text_metrics as metrics
 from models.training.calibration import softmax
 from models.training.text_probes import GENDERS, PROBES, Probe, sentences, swings
-from models.training.text_scores import Reader, agreement, interval, table
+from models.training.text_scores import Judge, Reader, agreement, interval, table
 from models.training.text_tasks import EKMAN, Labelled, evenly, one_hot
 from service.domain.labels import SENTIMENTS
 from service.features.text import load_tokenizer, windows
@@ -134,3 +134,24 @@ def test_the_table_shows_every_score():
     results = {"scores": {"val": {"ece": 0.03, "rows": 7}}, "temperature": 1.1, "emotions": {}, "aspects": {}}
     assert "| val | ece 0.03, rows 7 |" in table(results)
     assert "| temperature | 1.1 |" in table(results)
+
+
+class Answering:
+    """A file (made up) that is right about terms, or about whole sentences."""
+
+    heads = ("sentiment", "aspect")
+
+    def __init__(self, right: str) -> None:
+        self._right = right
+
+    def read(self, rows: list[Labelled]) -> dict[str, np.ndarray]:
+        true = np.array([next(iter(row.known.values())) for row in rows])
+        return {head: true if head == self._right else 1 - true for head in self.heads}
+
+
+def test_the_head_of_terms_is_served_only_if_it_beats_the_whole_sentence():
+    terms = [Labelled("", {"aspect": one_hot(label, SENTIMENTS)}, term="soup") for label in SENTIMENTS]
+    for right, served in (("aspect", True), ("sentiment", False)):
+        judge = Judge(Answering(right), {"mams": terms}, temperature=1.0)
+        assert (judge.aspects().get("output") == "aspect") is served
+        assert judge.emotions() == {}
