@@ -95,6 +95,29 @@ def playable(objects: list[Object]) -> list[Object]:
     return found
 
 
+def without_a_cluster(objects: list[Object]) -> list[Object]:
+    """Gateway and runners of `distributed` where there is no PostgreSQL, no Redis, no keys, and one network for all.
+
+    Each runner gets a port of its own, and the gateway depends on them there.
+    """
+    found = copy.deepcopy(of_kind(objects, "ConfigMap", "PersistentVolumeClaim"))
+    for configuration in of_kind(found, "ConfigMap"):
+        configuration["data"] |= {"SENTIMENT_AUTH": "off", "SENTIMENT_MIGRATE": "auto", "SENTIMENT_TRACES_URL": ""}
+    ways = {}
+    for number, runner in enumerate(pods(copy.deepcopy(objects), "runner"), start=1):
+        port = facts()["runners"]["port"] + number
+        ways[f"http://{runner.owner['metadata']['name']}:{facts()['runners']['port']}"] = f"http://127.0.0.1:{port}"
+        runner.container["env"].append({"name": "PORT", "value": str(port)})
+        found.append(runner.owner)
+    (gateway,) = pods(copy.deepcopy(objects), "service")
+    for entries in (gateway.spec["volumes"], gateway.container["volumeMounts"]):
+        entries[:] = [entry for entry in entries if entry["name"] != "secrets"]
+    for variable in gateway.container["env"]:
+        for written, played_at in ways.items():
+            variable["value"] = variable["value"].replace(written, played_at)
+    return [*found, gateway.owner]
+
+
 def here(image: str) -> str:
     """The name of an image on this machine."""
     return image.replace(facts()["image"]["registry"], "localhost", 1)

@@ -28,7 +28,7 @@ from tests.deployment.manifests import (
     of_kind,
     pods,
 )
-from tests.deployment.pods_played import Played, container_of, here, inspected, played
+from tests.deployment.pods_played import Played, container_of, here, inspected, played, without_a_cluster
 
 HERE = Path(__file__).parent
 TARGETS = ("dev", "production", "gateway", "distributed")
@@ -239,21 +239,45 @@ def test_policies_see_a_broken_copy(program: Program, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_rendered_pods_conform(rendered: dict[str, list[Object]]) -> None:
-    service, page = (next(pods(rendered["dev"], role)) for role in ("service", "ui"))
-    for pod in (service, page):
-        if run("podman", "image", "exists", here(pod.container["image"])).returncode:
-            pytest.skip(f"there is no image {here(pod.container['image'])}: deployment/images/build.sh {pod.role}")
+    found = list(pods(rendered["dev"], "service", "ui"))
+    _skip_without_images(found)
     with played(rendered["dev"]) as running:
-        for pod in (service, page):
+        for pod in found:
             _runs_as_it_says(inspected(running, container_of(pod)), pod)
             _becomes_ready(running, pod)
-        address = f"http://127.0.0.1:{facts()['service']['port']}"
-        stop = f"podman stop --time {service.spec['terminationGracePeriodSeconds']} {container_of(service)}"
-        words = (sys.executable, "-m", "tests.deployment.conformance", address, "--stop", stop)
-        done = run(*running.inside(*words), cwd=CHECKOUT, env=running.environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        stopped = inspected(running, container_of(service))
-        assert stopped["State"]["ExitCode"] == 0, stopped["State"]
+        _conforms(running, next(pods(rendered["dev"], "service")))
+
+
+@pytest.mark.long
+def test_the_rendered_gateway_and_runners_conform(rendered: dict[str, list[Object]]) -> None:
+    objects = without_a_cluster(rendered["distributed"])
+    found = list(pods(objects, "service", "runner"))
+    _skip_without_images(found)
+    with played(objects) as running:
+        for pod in found:
+            _runs_as_it_says(inspected(running, container_of(pod)), pod)
+        gateway = next(pods(objects, "service"))
+        _becomes_ready(running, gateway)
+        _conforms(running, gateway, "--without", "jobs")
+        for pod in pods(objects, "runner"):
+            assert inspected(running, container_of(pod))["State"]["Running"] is True
+
+
+def _skip_without_images(found: list[Pod]) -> None:
+    for image in {here(pod.container["image"]) for pod in found}:
+        if run("podman", "image", "exists", image).returncode:
+            pytest.skip(f"there is no image {image}: deployment/images/build.sh")
+
+
+def _conforms(running: Played, service: Pod, *options: str) -> None:
+    """It answers as it must, and ends as it must within the time that its pod is given."""
+    address = f"http://127.0.0.1:{facts()['service']['port']}"
+    stop = f"podman stop --time {service.spec['terminationGracePeriodSeconds']} {container_of(service)}"
+    words = (sys.executable, "-m", "tests.deployment.conformance", address, "--stop", stop, *options)
+    done = run(*running.inside(*words), cwd=CHECKOUT, env=running.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stopped = inspected(running, container_of(service))
+    assert stopped["State"]["ExitCode"] == 0, stopped["State"]
 
 
 def _runs_as_it_says(container: Object, pod: Pod) -> None:
