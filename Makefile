@@ -91,8 +91,8 @@ build/animals: ## Pictures of animals and things for training, from two Debian p
 	for package in $@.new/*.deb; do dpkg-deb -x "$$package" $@.new && rm "$$package" || exit 1; done
 	mv $@.new $@
 
-clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+clean: ## Remove the virtual environment, programs and caches; what trainings left in `build` stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis .tools *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run: pyproject.toml
