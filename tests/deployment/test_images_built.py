@@ -99,11 +99,9 @@ def test_its_health_check_tells_well_from_unwell(podman: Engine, pod: Pod):
 
 
 def test_its_limits_are_real(podman: Engine, pod: Pod):
-    eat = "x = bytearray(1_200_000_000)"
+    command = ("python", "-c", "x = bytearray(1_200_000_000)")
     with pytest.raises(subprocess.CalledProcessError) as ended:
-        podman(
-            "run", "--rm", "--network", "host", "--memory", "1g", "--read-only", built("service"), "python", "-c", eat
-        )
+        podman("run", "--rm", "--network", "host", "--memory", "1g", "--read-only", built("service"), *command)
     assert ended.value.returncode == 137
 
 
