@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from deployment.facts import facts, image
-from service.access.key_ring import _RECORDS, new_key
+from service.access.key_ring import new_key
 from tests.deployment.conftest import run
 from tests.deployment.engine import Engine, copied, docker_engine, light_image, service_image, standins, steady, wait
 from tests.serving import CHECKOUT
@@ -190,7 +191,7 @@ def test_an_update_that_fails_is_taken_back_and_fails_no_request(five: Engine) -
 @pytest.mark.long
 def test_two_real_instances_do_all_that_a_service_must(swarm: Engine, tmp_path: Path) -> None:
     key, record = new_key("conformance", ("analyze", "history"), rate="100000/minute")
-    records = _RECORDS.dump_json([record]).decode()
+    records = TypeAdapter(list[KeyRecord]).dump_json([record]).decode()
     file = smaller(tmp_path, service=2, worker=1, ui=1)
     try:
         certificate = deployed(swarm, file, {"sentiment_api_keys": records}, UI_IMAGE=LIGHT)
