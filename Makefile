@@ -9,7 +9,7 @@ export BENTOML_DO_NOT_TRACK := True
 
 .DEFAULT_GOAL := help
 .PHONY: help run serve ui worker settings check format test test-torch bench build fuzz bad-input made-up \
-        faults soak deployment-tools check-deployment evaluate train-text train-speech train-face train-detector clean
+        faults long-jobs soak deployment-tools check-deployment evaluate train-text train-speech train-face train-detector clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -59,7 +59,10 @@ made-up: $(VENV)/.test ## Ask the service 10,000 times what its OpenAPI document
 	$(BIN)/python -m tests.contract.made_up --write docs/benchmarks/schemathesis.md
 
 faults: $(VENV)/.test ## Kill, stop and fill things up under load, the slow ones included
-	FAULTS=long $(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m tests.faults.record --write docs/benchmarks/faults.md
+
+long-jobs: $(VENV)/.test ## An hour of video, two of audio, 100,000 texts as jobs: memory and what is left behind
+	$(BIN)/python -m tests.load.long_jobs
 
 soak: $(VENV)/.test ## Half an hour of mixed traffic at 70 % of capacity, then five times too much
 	$(BIN)/python -m tests.load.soak --minutes 30 --write docs/benchmarks/soak.md
