@@ -15,7 +15,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from deployment.facts import facts, image
-from service.access.key_ring import new_key
+from service.access.key_ring import KeyRecord, new_key
 from tests.deployment.conftest import run
 from tests.deployment.engine import Engine, copied, docker_engine, light_image, service_image, standins, steady, wait
 from tests.serving import CHECKOUT
