@@ -55,6 +55,7 @@ BROKEN: tuple[tuple[Check, str, Change, str], ...] = (
     (checks.secrets_are_given_to_whom_they_are_for, "production", Change("components/data/worker.yaml", "key: SENTIMENT_QUEUE_URL", "key: SENTIMENT_API_KEYS"), "API_KEYS"),
     (checks.tables_are_ready_first, "production", Change("components/data/kustomization.yaml", "MIGRATE=never", "MIGRATE=auto"), "auto"),
     (checks.tables_are_ready_first, "production", Change("components/release/kustomization.yaml", "migrate-0-1-0", "migrate-0-0-9"), "0-0-9"),
+    (checks.runners_are_apart, "distributed", Change("overlays/distributed/kustomization.yaml", "RUNNERS=process", "RUNNERS=embedded"), "all models itself"),
     (checks.runners_are_apart, "distributed", Change("overlays/distributed/gateway.yaml", "face_runner=http://", "face_runner=https://"), "depends"),
     (checks.runners_are_apart, "distributed", Change("overlays/distributed/runners/face/kustomization.yaml", "value: face_runner", "value: speech_runner"), "starts"),
 )  # fmt: skip

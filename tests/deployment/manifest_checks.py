@@ -180,6 +180,8 @@ def _other_than_facts(pod: Pod, objects: list[Object]) -> Iterator[str]:
         expected |= facts()["service"]["limited"]
         expected["SENTIMENT_GRACEFUL_SECONDS"] = str(facts()["service"]["graceful_seconds"])
         expected["SENTIMENT_KEEP_ALIVE_SECONDS"] = str(facts()["service"]["keep_alive_seconds"])
+    if pod.role == "runner":
+        expected |= facts()["runners"]["environment"]
     if pod.role == "worker":
         expected["SENTIMENT_WORKER_METRICS_PORT"] = str(facts()["worker"]["metrics_port"])
     if pod.role == "ui":
@@ -673,6 +675,8 @@ def runners_are_apart(objects: list[Object]) -> list[str]:
     findings = []
     for pod in pods(objects, "service", "runner"):
         given, expected = pod.environment(objects), Gateway.name
+        if given.get("SENTIMENT_MEDIA_RUNNERS") != "process":
+            findings.append(f"{pod.called}: holds all models itself")
         if pod.role == "runner":
             expected = pod.component.replace("-", "_")
         elif set(given.get("BENTOML_SERVE_DEPENDS", "").split()) != depends:
