@@ -81,13 +81,15 @@ def played(objects: list[Object]) -> Iterator[Played]:
 def playable(objects: list[Object]) -> list[Object]:
     """The objects as podman 4.3 takes them.
 
-    It has no probes without systemd and no ports in the network of a host, and shares volumes of one name between pods;
-    images come from this machine.
+    It has no probes without systemd and no ports in the network of a host, shares volumes of one name between pods, and
+    lets what comes from a ConfigMap outrank what a container says itself; images come from this machine.
     """
     found = copy.deepcopy(of_kind(objects, "ConfigMap", "PersistentVolumeClaim", "Deployment"))
     for pod in pods(found):
         pod.spec["hostNetwork"] = True
         pod.container["image"] = here(pod.container["image"])
+        pod.container["env"] = [{"name": name, "value": value} for name, value in pod.environment(found).items()]
+        pod.container.pop("envFrom")
         for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle"):
             pod.container.pop(key, None)
         for entry in (*pod.spec["volumes"], *pod.container["volumeMounts"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -258,9 +259,22 @@ def test_the_rendered_gateway_and_runners_conform(rendered: dict[str, list[Objec
             _runs_as_it_says(inspected(running, container_of(pod)), pod)
         gateway = next(pods(objects, "service"))
         _becomes_ready(running, gateway)
+        _needs(running, gateway, next(pods(objects, "runner")))
         _conforms(running, gateway, "--without", "jobs")
         for pod in pods(objects, "runner"):
             assert inspected(running, container_of(pod))["State"]["Running"] is True
+
+
+def _needs(running: Played, gateway: Pod, runner: Pod) -> None:
+    """Without a runner the gateway is not ready, and with it again it is."""
+    running.podman("stop", container_of(runner))
+    path = facts()["service"]["ready"]
+    ask = running.inside("curl", "-s", "-w", "%{http_code}", f"http://127.0.0.1:{facts()['service']['port']}{path}")
+    answers = (run(*ask).stdout for _ in range(600) if not time.sleep(0.5))
+    told = next((answer for answer in answers if answer.endswith("503")), "it was ready all the time")
+    assert runner.component.removesuffix("-runner") in told
+    running.podman("start", container_of(runner))
+    _becomes_ready(running, gateway)
 
 
 def _skip_without_images(found: list[Pod]) -> None:
