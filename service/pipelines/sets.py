@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
+from typing import Any
 
-from models.registry import load_calibration, load_registry
+from models.registry import load_calibration
 from service.domain.labels import MODALITIES, Modality
 from service.domain.sentiment import Sentiment
 from service.domain.sets import PredictionSet, least_probability, prediction_set
@@ -37,14 +38,19 @@ def check_coverage(options: Options, models: Models) -> None:
 
 @cache
 def _table(present: tuple[Modality, ...], served: tuple[str, ...]) -> Mapping[str, float]:
-    for identifier in served:
-        name = identifier.split("@", maxsplit=1)[0]
-        record = load_calibration(name) if name in load_registry() else None
-        if record is None or record["model"] != identifier:
-            raise CoverageUnknown(identifier)
+    """The bounds that were measured for one head, or for a choice of them. Raises `CoverageUnknown`."""
+    heads = [_record(identifier) for identifier in served]
     if len(present) == 1:
-        return record["sets"]["least_probability"]  # pyright: ignore[reportOptionalSubscript]
+        return heads[0]["sets"]["least_probability"]
     fused = load_calibration("fusion")
     if fused is None:
         raise CoverageUnknown("the fused verdict")
     return fused["subsets"]["+".join(present)]["sets"]["least_probability"]
+
+
+def _record(identifier: str) -> Mapping[str, Any]:
+    name = identifier.split("@", maxsplit=1)[0]
+    record = load_calibration(name)
+    if record is None or record["model"] != identifier:
+        raise CoverageUnknown(identifier)
+    return record
