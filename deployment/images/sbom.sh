@@ -7,9 +7,10 @@ set -euo pipefail
 image=${1:?which image} folder=${2:?into which folder}
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
-syft=$("$python" -c 'from deployment.tools import tool
-found = tool("syft").found
-raise SystemExit(tool("syft").advice) if found is None else print(found)')
+syft=$("$python" -c 'import sys
+from deployment.tools import tool
+one = tool("syft")
+print(one.found) if one.found else sys.exit(one.advice)')
 name=$(basename "${image%%@*}" | tr ':' '-')
 archive=$(mktemp -d)
 trap 'rm -rf "$archive"' EXIT

@@ -58,7 +58,7 @@ class Engine:
         try:
             yield name
         finally:
-            self("rm", "-f", "-t", 60, name, check=False)
+            self("rm", "-f", "-t", 1, name, check=False)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -85,7 +85,7 @@ def asked(address: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def dropping() -> Iterator[tuple[str, object]]:
+def dropping() -> Iterator[tuple[str, Callable[[], object]]]:
     """A server that cuts every connection as soon as it is told to stop."""
     stopped = threading.Event()
 

@@ -108,9 +108,14 @@ def test_the_scripts_are_scripts():
         assert run("bash", "-n", script).stderr == ""
 
 
+PLATFORM = {"python_version": lock.PYTHON, "python_full_version": f"{lock.PYTHON}.0"}
+
+
 def locked(text: str) -> dict[str, str]:
-    """Versions by package."""
-    return dict(re.findall(r"(?m)^([A-Za-z0-9._-]+)==([^ \\]+)", text))
+    """Versions by package, for the Python of the base."""
+    entries = [Requirement(line.rstrip(" \\")) for line in re.findall(r"(?m)^[A-Za-z0-9].*==.*", text)]
+    meant = [entry for entry in entries if entry.marker is None or entry.marker.evaluate(PLATFORM)]
+    return {entry.name: str(entry.specifier).removeprefix("==") for entry in meant}
 
 
 def not_locked(image: str, text: str) -> list[str]:
@@ -118,7 +123,7 @@ def not_locked(image: str, text: str) -> list[str]:
     versions, found = locked(text), []
     for line in lock.wanted()[image]:
         asked = Requirement(line)
-        if asked.marker is not None and not asked.marker.evaluate({"python_version": lock.PYTHON}):
+        if asked.marker is not None and not asked.marker.evaluate(PLATFORM):
             continue
         version = versions.get(asked.name.lower())
         if version is None or not asked.specifier.contains(version, prereleases=True):

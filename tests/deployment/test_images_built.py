@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import httpx
 import pytest
 
 from deployment.facts import VERSION, facts
+from deployment.images import lock
 from tests.deployment.conformance import CHECKS, Check, NotAsked, Target, stops_without_dropping
 from tests.deployment.conftest import Program
 from tests.deployment.containers import Engine, built, exists, wait_until_ready
 from tests.deployment.lambda_runtime import GatewayTransport, runtime_api
+from tests.deployment.test_images import locked
 from tests.serving import CHECKOUT, free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
@@ -162,3 +165,17 @@ def test_what_bentoml_itself_generates_runs_too(podman: Engine, tmp_path):
         wait_until_ready(address)
         answer = Target(address).send("/v1/video", "portrait_speaks.mp4")
         assert set(answer.json()["modalities"]) == {"face", "speech", "text"}
+
+
+def test_its_contents_are_listed(program: Program, podman: Engine, tmp_path):
+    program("syft")
+    script = CHECKOUT / "deployment" / "images" / "sbom.sh"
+    environment = {**os.environ, "PYTHON": sys.executable}
+    subprocess.run((script, built("service"), tmp_path), env=environment, check=True, capture_output=True)
+    (file,) = tmp_path.glob("*.cyclonedx.json")
+    named = {part["name"]: part.get("version") for part in json.loads(file.read_text())["components"]}
+    versions = locked(lock.file_of("service").read_text())
+    for name in ("bentoml", "numpy", "onnxruntime", "opencv-python-headless"):
+        assert named[name] == versions[name]
+    assert {"libc6", "libssl3"} <= set(named)  # Debian's
+    assert not {"apt", "pip", "perl-base"} & set(named)
