@@ -219,6 +219,14 @@ class Media:
 
 
 @dataclass(frozen=True)
+class PredictionSet:
+    """The labels of which one is the true one as often as was asked for, likeliest first."""
+
+    coverage: float
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Analysis:
     """One fused, calibrated verdict and everything it rests on. `raw` is the JSON as it came."""
 
@@ -236,6 +244,7 @@ class Analysis:
     models: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
+    prediction_set: PredictionSet | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

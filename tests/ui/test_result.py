@@ -128,6 +128,12 @@ def test_contradictions_are_not_summed_up_in_a_number() -> None:
     assert "Sentiment, withheld" in html
 
 
+def test_a_set_of_labels_that_was_asked_for_is_said() -> None:
+    html = shown({**made_up.of_text("Lovely"), "prediction_set": {"coverage": 0.9, "labels": ["positive", "neutral"]}})
+    assert "In 90 % of such cases it is positive or neutral." in html
+    assert "of such cases" not in shown(made_up.of_text("Lovely"))
+
+
 def test_faint_words_and_emotions_stay_quiet() -> None:
     raw = made_up.of_text("Lovely day")
     raw["explanation"]["words"].append({"start": 7, "end": 10, "text": "day", "weight": 0.02})

@@ -21,7 +21,7 @@ def render(answer: Analysis, picture_url: str | None = None) -> str:
         notices(answer.warnings),
         over_time(answer),
         faces(answer, picture_url),
-        f'<div class="ms-pair">{probabilities(answer.sentiment)}{emotions(answer.emotions)}</div>',
+        f'<div class="ms-pair">{probabilities(answer)}{emotions(answer.emotions)}</div>',
         words(answer),
         modalities(answer),
         transcript(answer.transcript),

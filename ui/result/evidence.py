@@ -21,13 +21,23 @@ def bar(name: str, share: float, kind: str) -> str:
     )
 
 
-def probabilities(sentiment: Sentiment) -> str:
-    """The three calibrated probabilities."""
+def probabilities(answer: Analysis) -> str:
+    """The three calibrated probabilities, and the set of labels if one was asked for."""
+    sentiment = answer.sentiment
     if not sentiment.grounded:
         return ""
     bars = "".join(bar(label, sentiment.probabilities.get(label, 0.0), label) for label in reversed(LABELS))
     title = "Sentiment, withheld" if sentiment.abstained else "Sentiment"
-    return f'<article class="ms-card"><h3>{title}</h3><ul class="ms-bars">{bars}</ul></article>'
+    return f'<article class="ms-card"><h3>{title}</h3><ul class="ms-bars">{bars}</ul>{_set(answer)}</article>'
+
+
+def _set(answer: Analysis) -> str:
+    """The labels that were asked for with a coverage."""
+    found = answer.prediction_set
+    if found is None:
+        return ""
+    said = " or ".join(found.labels)
+    return f'<p class="ms-small">In {percent(found.coverage)} of such cases it is {text(said)}.</p>'
 
 
 def emotions(found: Mapping[str, float]) -> str:

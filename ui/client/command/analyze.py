@@ -124,6 +124,8 @@ def _options(given: argparse.Namespace) -> Options:
         options["transcribe"] = "never"
     if given.min_confidence is not None:
         options["min_confidence"] = given.min_confidence
+    if given.coverage is not None:
+        options["coverage"] = given.coverage
     if given.store:
         options["store"] = True
     if given.kind in SUBTITLES:

@@ -51,6 +51,9 @@ def _analyze(commands: argparse._SubParsersAction[argparse.ArgumentParser], comm
     command.add_argument("--language", help="language of text and speech (BCP 47)")
     command.add_argument("--no-transcribe", action="store_true", help="judge the voice alone, not the words")
     command.add_argument("--min-confidence", type=_share, metavar="SHARE", help="abstain below this (0 to 1)")
+    command.add_argument(
+        "--coverage", type=_share, metavar="SHARE", help="add the labels that hold the true one so often (0.8 to 0.99)"
+    )
     command.add_argument("--store", action="store_true", help="keep the answers in the service's history")
     command.add_argument("--job", action="store_true", help="send everything as jobs; a .txt then holds a text a line")
     command.add_argument("--detach", action="store_true", help="name the jobs and do not wait for them")
