@@ -48,7 +48,9 @@ class Engine:
         file.write_text(CONFIGURATION)
         command = ["podman", *(str(word) for word in words)]
         environment = {**os.environ, "CONTAINERS_CONF": str(file)}
-        return subprocess.run(command, env=environment, check=check, capture_output=True, text=True).stdout.strip()
+        # In the working folder a file is left when a container runs out of memory.
+        where = {"env": environment, "cwd": self.folder}
+        return subprocess.run(command, check=check, capture_output=True, text=True, **where).stdout.strip()
 
     @contextmanager
     def running(self, image: str, *words: object, command: tuple[str, ...] = ()) -> Iterator[str]:
