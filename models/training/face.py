@@ -25,7 +25,7 @@ import torch
 from models.registry import FOLDER, default_model
 from models.training.calibration import fit_temperature
 from models.training.face_clarity import PRESENCE, ClarityRecipe, Shelf, clarity_scores, load_shelf, trained_clarity
-from models.training.face_data import EMOTIONS, ferplus
+from models.training.face_data import CROP_INTERPOLATION, EMOTIONS, ferplus
 from models.training.face_further import SECOND, THIRD, recipe_of, trained_further
 from models.training.face_network import FaceNetwork, export_onnx
 from models.training.face_report import measured, printed
@@ -149,7 +149,11 @@ def evaluation(recipe: Recipe, work: Path, path: Path, shelf: Shelf) -> dict[str
         "temperature": round(temperature, 4),
         "reliability": round(val_scores["sentiment_accuracy"], 4),
         "limits": list(LIMITS),
-        "settings": {"crop_size": recipe.size, "presence_threshold": PRESENCE},
+        "settings": {
+            "crop_size": recipe.size,
+            "crop_interpolation": CROP_INTERPOLATION,
+            "presence_threshold": PRESENCE,
+        },
         "scores": {
             "data": "FER+ test, aligned crops, rows with a strict majority",
             **rounded(scores),

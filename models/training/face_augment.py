@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.training.face_cover import covered
-from models.training.face_data import Faces, whole_picture
-from service.features.face import align
+from models.training.face_data import Faces, cut_out, whole_picture
 
 Crop = NDArray[np.uint8]
 
@@ -96,7 +95,7 @@ def erased(crop: Crop, rng: np.random.Generator) -> Crop:
 def _varied_crop(faces: Faces, row: int, size: int, rng: np.random.Generator, variation: Variation) -> Crop:
     unaligned = rng.random() < variation.unaligned
     landmarks = whole_picture(faces.side) if unaligned else faces.landmarks[row]
-    crop = align(faces.pictures[row], jittered(landmarks, rng, variation), size)
+    crop = cut_out(faces.pictures[row], jittered(landmarks, rng, variation), size)
     crop = relit(degraded(crop, rng, variation), rng, variation)
     if rng.random() < variation.noise:
         crop = noisy(crop, rng)

@@ -24,7 +24,7 @@ from models.training.detector_scenes import decoded, on_grey
 from models.training.face_augment import Variation, jittered, relit
 from models.training.face_cover import Crop, photographed_hand
 from models.training.face_damage import HIDDEN_FROM, HIDDEN_TO, damaged, hidden, ramp
-from models.training.face_data import Faces, coarse_faces, ferplus
+from models.training.face_data import CROP_INTERPOLATION, Faces, coarse_faces, cut_out, ferplus
 from models.training.face_network import ClarityNetwork
 from models.training.fingerprint import fingerprint
 from service.features.face import TEMPLATE, Detection, Picture, align, box_iou
@@ -140,7 +140,7 @@ def _example(shelf: Shelf, recipe: ClarityRecipe, size: int, rng: np.random.Gene
     variation, kind = Variation(), rng.random()
     if kind < recipe.nothing + recipe.real:
         marked = _nothing(shelf, recipe, rng) if kind < recipe.nothing else shelf.real[rng.integers(len(shelf.real))]
-        crop, left = align(marked.picture, jittered(marked.landmarks, rng, variation), size), marked.left
+        crop, left = cut_out(marked.picture, jittered(marked.landmarks, rng, variation), size), marked.left
     else:
         crop, left = _drawn(shelf, size, rng), 1.0
         if kind < recipe.nothing + recipe.real + recipe.damaged:
@@ -158,7 +158,7 @@ def _nothing(shelf: Shelf, recipe: ClarityRecipe, rng: np.random.Generator) -> M
 def _drawn(shelf: Shelf, size: int, rng: np.random.Generator) -> Crop:
     faces = shelf.faces[rng.integers(len(shelf.faces))]
     row = rng.integers(len(faces))
-    return align(faces.pictures[row], jittered(faces.landmarks[row], rng, Variation()), size)
+    return cut_out(faces.pictures[row], jittered(faces.landmarks[row], rng, Variation()), size)
 
 
 def made_by(recipe: ClarityRecipe, folder: Path, size: int) -> str:
@@ -208,12 +208,16 @@ def clarity_loss(odds: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
     return presence + functional.binary_cross_entropy_with_logits(odds[face, 1], left[face])
 
 
-def clarity_scores(clarity_of: Tell, shelf: Shelf, size: int) -> dict[str, float]:
+def clarity_scores(
+    clarity_of: Tell, shelf: Shelf, size: int, interpolation: str = CROP_INTERPOLATION
+) -> dict[str, float]:
     """How it does on validation pictures; clean faces are FER+'s and muxspace's, masked ones those of the streets."""
     rng = np.random.default_rng(7)
-    clean = [clarity_of(faces.crops(size)[..., 0]) for faces in shelf.faces]
+    clean = [clarity_of(faces.crops(size, interpolation=interpolation)[..., 0]) for faces in shelf.faces]
     real, nothing = (
-        clarity_of(np.stack([align(each.picture, each.landmarks, size) for each in marked]))
+        clarity_of(
+            np.stack([align(each.picture, each.landmarks, size, interpolation=interpolation) for each in marked])
+        )
         for marked in (shelf.real, shelf.nothing)
     )
     left = np.array([each.left for each in shelf.real])

@@ -35,6 +35,9 @@ COARSE_EMOTIONS = ("neutral", "happy", "surprised", "angry", "sad", "fearful")
 COARSE_TRUST = 0.8
 """Share of a muxspace face's target on its label (one student's word); the rest is spread evenly."""
 
+CROP_INTERPOLATION = "cubic"
+"""How faces to learn from are sampled; the registry's entry says so of what was trained."""
+
 PICTURE_SIDE = 48
 ENLARGEMENT = 4
 BORDER = 32
@@ -73,10 +76,11 @@ class Faces:
             self.pictures[chosen], self.landmarks[chosen], self.found[chosen], self.targets[chosen], self.labels[chosen]
         )
 
-    def crops(self, size: int, *, aligned: bool = True) -> NDArray[np.uint8]:
+    def crops(self, size: int, *, aligned: bool = True, interpolation: str = CROP_INTERPOLATION) -> NDArray[np.uint8]:
         """Faces as serving sees them, RGB uint8 (n, size, size, 3); the plain pictures, scaled, unless `aligned`."""
         landmarks = self.landmarks if aligned else np.broadcast_to(whole_picture(self.side), self.landmarks.shape)
-        grey = np.stack([align(picture, five, size) for picture, five in zip(self.pictures, landmarks, strict=True)])
+        pairs = zip(self.pictures, landmarks, strict=True)
+        grey = np.stack([align(picture, five, size, interpolation=interpolation) for picture, five in pairs])
         return np.repeat(grey[..., None], 3, axis=-1)
 
     def scaled(self, side: int) -> Faces:
@@ -119,6 +123,11 @@ def strict_majority(votes: Votes) -> NDArray[np.int64]:
     winner = struck.argmax(axis=1)
     won = (2 * struck.max(axis=1) > struck.sum(axis=1)) & (winner < len(EMOTIONS))
     return np.where(won, winner, -1)
+
+
+def cut_out(picture: NDArray[np.uint8], landmarks: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
+    """A face to learn from, as serving cuts it out for a model trained on such ones."""
+    return align(picture, landmarks, size, interpolation=CROP_INTERPOLATION)
 
 
 def whole_picture(side: int) -> NDArray[np.float32]:

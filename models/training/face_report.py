@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from models.training.face_scores import (
 )
 from service.runners.face import FaceDetector
 
+Cut = Callable[..., NDArray[np.uint8]]
+"""`Faces.crops` of one size and interpolation."""
+
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 SMALL_SIDES = (32, 24, 16, 12)
@@ -36,17 +40,20 @@ GREY = 128
 def measured(entry: ModelEntry, work: Path, animals: Path) -> dict[str, Any]:
     """Every figure of the card, by section. `animals` is where `models.training.detector_animals` says."""
     logits_of, size = served_logits(entry.path()), int(entry.settings["crop_size"])
+    sampled = entry.settings.get("crop_interpolation", "linear")
+    cut = partial(Faces.crops, size=size, interpolation=sampled)
     validation, test = ferplus("val", work), ferplus("test", work)
+    shelf = load_shelf("val", work, animals)
     return {
         "file": file_facts(entry, logits_of, size),
         "rows": row_counts(work),
-        "validation": scores_of(logits_of, validation, size, entry.temperature),
-        "test": scores_of(logits_of, test, size, entry.temperature),
-        "test, what most errors of a class are": mistakes(logits_of(test.crops(size)), test.labels),
-        "test, pictures with a twin in another split": apart(logits_of, test, size, twins("test", work)),
-        "test, small or covered": worse(logits_of, test.crops(size), test.labels),
-        "landmarks by the service's detector": with_our_landmarks(logits_of, entry, (validation, test), size),
-        "clarity, validation": clarity_scores(served_clarity(entry.path()), load_shelf("val", work, animals), size),
+        "validation": scores_of(logits_of, validation, cut, entry.temperature),
+        "test": scores_of(logits_of, test, cut, entry.temperature),
+        "test, what most errors of a class are": mistakes(logits_of(cut(test)), test.labels),
+        "test, pictures with a twin in another split": apart(logits_of, test, cut, twins("test", work)),
+        "test, small or covered": worse(logits_of, cut(test), test.labels),
+        "landmarks by the service's detector": with_our_landmarks(logits_of, entry, (validation, test), cut),
+        "clarity, validation": clarity_scores(served_clarity(entry.path()), shelf, size, sampled),
     }
 
 
@@ -85,18 +92,18 @@ def row_counts(work: Path) -> dict[str, Any]:
     }
 
 
-def scores_of(logits_of: Logits, faces: Faces, size: int, temperature: float) -> dict[str, Any]:
+def scores_of(logits_of: Logits, faces: Faces, cut: Cut, temperature: float) -> dict[str, Any]:
     """Accuracy, calibration and recalls of faces aligned as in serving, and accuracy on the plain pictures."""
-    plain = accuracy_scores(logits_of(faces.crops(size, aligned=False)), faces.labels)
+    plain = accuracy_scores(logits_of(cut(faces, aligned=False)), faces.labels)
     return {
-        **all_scores(logits_of(faces.crops(size)), faces.labels, temperature),
+        **all_scores(logits_of(cut(faces)), faces.labels, temperature),
         "plain_pictures_accuracy": plain["accuracy"],
     }
 
 
-def apart(logits_of: Logits, faces: Faces, size: int, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+def apart(logits_of: Logits, faces: Faces, cut: Cut, chosen: NDArray[np.bool_]) -> dict[str, Any]:
     """Accuracy on the chosen rows and on the others."""
-    right = logits_of(faces.crops(size)).argmax(axis=1) == faces.labels
+    right = logits_of(cut(faces)).argmax(axis=1) == faces.labels
     return {
         "rows with a twin": int(chosen.sum()),
         "accuracy on them": float(right[chosen].mean()),
@@ -117,14 +124,14 @@ def worse(logits_of: Logits, crops: NDArray[np.uint8], labels: NDArray[np.int64]
 
 
 def with_our_landmarks(
-    logits_of: Logits, entry: ModelEntry, sets: tuple[Faces, Faces], size: int
+    logits_of: Logits, entry: ModelEntry, sets: tuple[Faces, Faces], cut: Cut
 ) -> dict[str, dict[str, float]]:
     """The main scores of both splits with the landmarks that serving would find, and how far those are off."""
     detector = FaceDetector.load(default_model("face-detection"))
     told = {}
     for split, faces in zip(("validation", "test"), sets, strict=True):
         ours = relocated(faces, detector)
-        scores = all_scores(logits_of(ours.crops(size)), ours.labels, entry.temperature)
+        scores = all_scores(logits_of(cut(ours)), ours.labels, entry.temperature)
         kept = {name: scores[name] for name in ("accuracy", "macro_f1", "sentiment_accuracy", "ece_after")}
         moved = np.linalg.norm(ours.landmarks - faces.landmarks, axis=-1)
         told[split] = {

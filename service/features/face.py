@@ -47,6 +47,9 @@ BLOCK = 8
 CROP_SIZE = 64
 """Side of an aligned face in pixels, unless the model that reads it says otherwise."""
 
+INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+"""How crops are sampled between pixels, by the name that a model's setting `crop_interpolation` gives."""
+
 TEMPLATE: Points = np.array(
     [[0.305, 0.382], [0.695, 0.382], [0.500, 0.579], [0.342, 0.755], [0.658, 0.755]], dtype=np.float32
 )
@@ -202,18 +205,20 @@ def align(
     size: int = CROP_SIZE,
     margin: float = 0.0,
     *,
-    interpolation: int = cv2.INTER_CUBIC,
+    interpolation: str = "linear",
 ) -> Picture:
     """The face turned upright and scaled so that its landmarks lie on `TEMPLATE`: RGB uint8 (size, size, 3).
 
-    `margin` widens the crop by that fraction of it on each side. Beyond the picture its edge is repeated. Between
-    pixels it is cubic: of faces about as large as the crop, bilinear sampling leaves less than expressions show by.
+    `margin` widens the crop by that fraction of it on each side. Beyond the picture its edge is repeated.
+    `interpolation` is one of `INTERPOLATIONS`, that by which the model that reads the crop was trained: cubic leaves
+    more of the detail of a face about as large as the crop.
     """
     matrix = similarity(landmarks, (TEMPLATE + margin) / (1 + 2 * margin) * size)
     # A large face is sampled finely and then averaged: bilinear sampling alone would alias.
     finer = min(8, max(1, math.ceil(0.75 / max(math.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))))
+    flags = INTERPOLATIONS[interpolation]
     warped = cv2.warpAffine(
-        picture, matrix * finer, (size * finer, size * finer), flags=interpolation, borderMode=cv2.BORDER_REPLICATE
+        picture, matrix * finer, (size * finer, size * finer), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
     if finer > 1:
         warped = cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA)
@@ -236,9 +241,8 @@ def quality_parts(picture: Picture, detection: Detection, clarity: float = 1.0) 
     against blocks of 8 pixels. `clarity` rises with how much of a face the face model says that the crop shows: it
     falls with masks, hands and blur, and is 1 for a model that can't tell.
     """
-    # The ramps below were measured on bilinear crops.
-    crop = align(picture, detection.landmarks, CROP_SIZE, interpolation=cv2.INTER_LINEAR)
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    # The ramps below were measured on bilinear crops, whatever the face model reads.
+    grey = cv2.cvtColor(align(picture, detection.landmarks, CROP_SIZE), cv2.COLOR_RGB2GRAY)
     mean, contrast = float(grey.mean()), float(grey.std())
     blocks = blockiness(_inside(picture, detection.box))
     return QualityParts(

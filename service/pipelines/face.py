@@ -45,8 +45,11 @@ async def see(pictures: Sequence[NDArray[np.uint8]], scales: Sequence[float], mo
     found = await models.detect(pictures)
     settings = models.info["face"].settings
     size, least = settings.get("crop_size", CROP_SIZE), settings.get("presence_threshold", 0.0)
+    sampled = settings.get("crop_interpolation", "linear")
     crops = [
-        align(picture, face.landmarks, size) for picture, faces in zip(pictures, found, strict=True) for face in faces
+        align(picture, face.landmarks, size, interpolation=sampled)
+        for picture, faces in zip(pictures, found, strict=True)
+        for face in faces
     ]
     said = iter(await models.face(crops) if crops else ())
     told = [[(face, next(said)) for face in faces] for faces in found]

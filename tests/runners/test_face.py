@@ -16,6 +16,7 @@ from service.runners import Failed
 from service.runners.face import FaceDetector, FaceModel, YuNetDetector, shrink
 
 CROP = int(default_model("face-emotion").settings.get("crop_size", 64))
+SAMPLED = default_model("face-emotion").settings.get("crop_interpolation", "linear")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_a_face_that_is_found_can_be_judged(
     detector: FaceDetector, face_model: FaceModel, portrait: np.ndarray
 ) -> None:
     face = faces(detector.detect([portrait])[0])[0]
-    (answer,) = face_model.predict([align(portrait, face.landmarks, CROP)])
+    (answer,) = face_model.predict([align(portrait, face.landmarks, CROP, interpolation=SAMPLED)])
     assert isinstance(answer, Prediction)
     assert sum(answer.emotions.values()) == pytest.approx(1)
 
@@ -89,7 +90,7 @@ def test_a_face_is_clear_until_something_covers_its_mouth(
 ) -> None:
     portrait = picture(samples / "image" / "portrait_smile.jpg")
     face = faces(detector.detect([portrait])[0])[0]
-    clear = align(portrait, face.landmarks, CROP)
+    clear = align(portrait, face.landmarks, CROP, interpolation=SAMPLED)
     covered = clear.copy()
     covered[CROP * 6 // 10 :] = (200, 205, 210)
     shown, hidden = face_model.predict([clear, covered])
@@ -104,7 +105,7 @@ def test_a_dogs_face_that_the_detector_takes_for_a_face_is_none_on_second_look(
     detector: FaceDetector, face_model: FaceModel, samples: Path
 ) -> None:
     dogs = picture(samples / "image" / "no_face_dogs.jpg")
-    suspected = [align(dogs, face.landmarks, CROP) for face in faces(detector.detect([dogs])[0])]
+    suspected = [align(dogs, face.landmarks, CROP, interpolation=SAMPLED) for face in faces(detector.detect([dogs])[0])]
     least = default_model("face-emotion").settings["presence_threshold"]
     for answer in face_model.predict(suspected):
         assert isinstance(answer, Prediction)

@@ -23,6 +23,7 @@ from models.training.face_data import (
 from service.domain.labels import EMOTION_SENTIMENT
 from service.features.face import align, decode_yunet
 
+SAMPLED = default_model("face-emotion").settings.get("crop_interpolation", "linear")
 STILL = Variation(*[0.0] * len(fields(Variation)))
 
 
@@ -59,7 +60,7 @@ def sample_crop(name: str, size: int) -> np.ndarray:
     bgr = cv2.imread(str(picture), cv2.IMREAD_COLOR)
     detector = cv2.FaceDetectorYN.create(str(teacher), "", bgr.shape[1::-1], 0.5)
     best = max(decode_yunet(detector.detect(bgr)[1]), key=lambda face: face.score)
-    return align(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), best.landmarks, size)
+    return align(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), best.landmarks, size, interpolation=SAMPLED)
 
 
 def emotions_of(session, entry, crop: np.ndarray) -> dict[str, float]:
