@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,8 @@ def test_the_page_is_built_of_nothing_of_the_service(tmp_path):
 @pytest.fixture
 def keys(tmp_path) -> Path:
     """A folder with a pair of keys."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not here")
     signed("key", tmp_path)
     return tmp_path
 
