@@ -44,6 +44,9 @@ SUSPECTED = 0.2
 """Scores of the detector from which an animal's face serves as a face that is none."""
 
 
+STATEFUL = ("network", "optimiser", "schedule")
+"""What of a training has weights or counters of its own."""
+
 SIZES = (0.5, 1.0, 2.0)
 MORE_SIZES = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
 """How large the animals are shown to the detector, to measure and to train."""
@@ -54,7 +57,8 @@ class ClarityRecipe:
     """What decides the training of the clarity network."""
 
     seed: int = 7
-    steps: int = 3000
+    steps: int = 8000
+    every: int = 200
     batch: int = 96
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
@@ -171,34 +175,49 @@ def made_by(recipe: ClarityRecipe, folder: Path, size: int) -> str:
 
 
 def trained_clarity(recipe: ClarityRecipe, work: Path, folder: Path, size: int) -> ClarityNetwork:
-    """The network after its last step, from `work` if it has been trained there in the same way."""
-    kept, wanted = work / "clarity.pt", made_by(recipe, folder, size)
-    state = torch.load(kept, weights_only=True) if kept.exists() else {}
-    if state.get("made_by") != wanted:
-        state = {"made_by": wanted, "weights": train_clarity(recipe, work, folder, size).state_dict()}
-        torch.save(state, kept)
-    network = ClarityNetwork()
-    network.load_state_dict(state["weights"])
-    return network.eval()
+    """The network after its last step, on from the last checkpoint in `work` that was made in the same way."""
+    training = ClarityTraining(recipe, work / "clarity.pt", made_by(recipe, folder, size))
+    if training.step < recipe.steps:
+        training.go_on(load_shelf("train", work, folder), size)
+    return training.network.eval()
 
 
-def train_clarity(recipe: ClarityRecipe, work: Path, folder: Path, size: int) -> ClarityNetwork:
-    """The network after its last step: five to twenty minutes on one thread."""
-    torch.manual_seed(recipe.seed)
-    rng, shelf = np.random.default_rng(recipe.seed), load_shelf("train", work, folder)
-    network = ClarityNetwork().to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, recipe.steps)
-    bar = tqdm(range(recipe.steps), "clarity", mininterval=5)
-    for _ in bar:
-        crops, left = batch_of(shelf, recipe, size, rng)
-        loss = clarity_loss(network(_as_input(crops)), torch.from_numpy(left))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-    return network.eval()
+class ClarityTraining:
+    """A training as it stands; all of it is in its checkpoint. One of another recipe or other data is begun anew."""
+
+    def __init__(self, recipe: ClarityRecipe, checkpoint: Path, made_by: str) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.checkpoint, self.made_by, self.step = recipe, checkpoint, made_by, 0
+        self.network = ClarityNetwork().to(memory_format=torch.channels_last)
+        decay, rate = recipe.weight_decay, recipe.learning_rate
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, recipe.steps)
+        state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {}
+        if state.get("made_by") == made_by:
+            self.step = state["step"]
+            for name in STATEFUL:
+                getattr(self, name).load_state_dict(state[name])
+
+    def go_on(self, shelf: Shelf, size: int) -> None:
+        """To the last step: ten to thirty minutes on one thread. Chance depends on the seed and the step alone."""
+        self.network.train()
+        for step in tqdm(range(self.step, self.recipe.steps), "clarity", mininterval=5):
+            torch.manual_seed(self.recipe.seed + step)
+            crops, left = batch_of(shelf, self.recipe, size, np.random.default_rng((self.recipe.seed, step)))
+            loss = clarity_loss(self.network(_as_input(crops)), torch.from_numpy(left))
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            self.schedule.step()
+            self.step = step + 1
+            if self.step % self.recipe.every == 0 or self.step == self.recipe.steps:
+                self.save()
+
+    def save(self) -> None:
+        """Write it down; one that is stopped while writing keeps its last checkpoint."""
+        state = {name: getattr(self, name).state_dict() for name in STATEFUL}
+        torch.save({**state, "made_by": self.made_by, "step": self.step}, self.checkpoint.with_suffix(".new"))
+        self.checkpoint.with_suffix(".new").replace(self.checkpoint)
 
 
 def clarity_loss(odds: torch.Tensor, left: torch.Tensor) -> torch.Tensor:

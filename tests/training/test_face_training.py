@@ -13,8 +13,8 @@ from models.training.face_data import EMOTIONS, Faces, whole_picture
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("onnx", reason="the extra `train` is not installed")
 
-from models.training import face, face_trainer  # noqa: E402
-from models.training.face_clarity import anywhere, clarity_loss  # noqa: E402
+from models.training import face, face_clarity, face_trainer  # noqa: E402
+from models.training.face_clarity import ClarityRecipe, ClarityTraining, anywhere, clarity_loss  # noqa: E402
 from models.training.face_further import blend, deepened, kept_answers  # noqa: E402
 from models.training.face_network import ClarityNetwork, FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
 from models.training.face_scores import macro_f1  # noqa: E402
@@ -93,6 +93,25 @@ def test_what_lies_anywhere_in_a_picture_without_a_face_is_marked_as_none():
     assert all(np.isnan(each.left) and each.landmarks.shape == (5, 2) for each in marks)
     middles = np.array([each.landmarks.mean(axis=0) for each in marks])
     assert np.ptp(middles[:, 0]) > 40 and np.ptp(middles[:, 1]) > 25
+
+
+def test_a_clarity_training_that_was_stopped_ends_where_one_that_was_not_does(tmp_path, monkeypatch):
+    def noise(shelf, recipe, size, rng):
+        return rng.integers(0, 256, (8, size, size), dtype=np.uint8), rng.random(8).astype(np.float32)
+
+    monkeypatch.setattr(face_clarity, "batch_of", noise)
+    recipe = ClarityRecipe(steps=4, every=2)
+    whole = ClarityTraining(recipe, tmp_path / "whole.pt", "noise")
+    whole.go_on(None, 48)
+    stopped = ClarityTraining(recipe, tmp_path / "stopped.pt", "noise")
+    stopped.recipe = replace(recipe, steps=2)
+    stopped.go_on(None, 48)
+    resumed = ClarityTraining(recipe, tmp_path / "stopped.pt", "noise")
+    assert resumed.step == 2
+    resumed.go_on(None, 48)
+    for name, value in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value, msg=name)
+    assert ClarityTraining(recipe, tmp_path / "stopped.pt", "other pictures").step == 0
 
 
 def test_a_run_that_was_stopped_ends_where_one_that_was_not_does(tmp_path, on_noise):
