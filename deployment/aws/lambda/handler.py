@@ -1,8 +1,8 @@
 """The service's application as a function of AWS Lambda, for texts and pictures.
 
 It is the same application as everywhere, without BentoML around it: each instance of a function is one process that
-answers one request at a time, so all models are in it, and there is nothing to supervise. What outlives a request (jobs,
-streams) and what does not fit into an event (recordings) belongs to a container elsewhere.
+answers one request at a time, so all models are in it, and there is nothing to supervise. What outlives a request
+(jobs, streams) and what does not fit into an event (recordings) belongs to a container elsewhere.
 """
 
 from __future__ import annotations
