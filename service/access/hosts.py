@@ -16,10 +16,13 @@ KNOWN = 256
 
 
 class Hosts:
-    """The names that are answered to: exact ones, and with a dot in front all below."""
+    """The names that are answered to: exact ones, with a dot in front all below, and those that nobody can point here.
+
+    Probes and Prometheus ask by an address, programs of this machine by `localhost`; neither is a name to be rebound.
+    """
 
     def __init__(self, names: Iterable[str], *, strangers_cannot_own: bool = False) -> None:
-        """`strangers_cannot_own`: names besides that nobody can point here from outside are good as well."""
+        """`strangers_cannot_own`: names of the network near by, which have no dot, are good as well."""
         given = [name.lower() for name in names]
         self._names = frozenset(name.removeprefix(".") for name in given)
         self._below = tuple(name for name in given if name.startswith("."))
@@ -29,12 +32,14 @@ class Hosts:
 
     def _knows(self, host: bytes) -> bool:
         name = _without_port(host.decode("latin-1").strip().lower()).removesuffix(".")
-        return name in self._names or name.endswith(self._below) or (self._private and _is_private(name))
+        if name in self._names or name.endswith(self._below) or _is_fixed(name):
+            return True
+        return self._private and "." not in name  # of a container, of a machine near by
 
 
-def _is_private(name: str) -> bool:
-    """An address, a name without a dot (of a container, of a machine near by), or one of this machine itself."""
-    return parse(name) is not None or "." not in name or name.endswith(".localhost")
+def _is_fixed(name: str) -> bool:
+    """Whether no name server has a say in where it leads: an address, or a name of this machine itself."""
+    return name == "localhost" or name.endswith(".localhost") or parse(name) is not None
 
 
 def _without_port(host: str) -> str:

@@ -157,8 +157,15 @@ def test_any_name_will_do_where_it_is_no_danger_or_an_operator_says_so(says_so):
     assert asked_by("sentiment.example:443", **says_so)
 
 
-def test_where_names_are_listed_no_others_will_do():
-    for name in ("127.0.0.1", "localhost", "example", "notexample", "example.org"):
+def test_where_names_are_listed_no_other_names_will_do():
+    for name in ("example", "notexample", "example.org", "instances", "", "10.1.2.3.example", "localhost.example"):
         assert asked_by(name, allowed_hosts="example,.below.example") is (name == "example")
     assert asked_by("api.below.example", allowed_hosts=".below.example")
     assert not asked_by("below.example.evil", allowed_hosts=".below.example")
+
+
+@pytest.mark.parametrize(
+    "place", ["127.0.0.1:8000", "10.1.2.3:8000", "[::1]:8000", "[fd00::2]", "localhost:8000", "app.localhost"]
+)
+def test_probes_that_ask_an_address_need_not_be_listed(place):
+    assert asked_by(place, host="0.0.0.0", allowed_hosts="sentiment.example")
