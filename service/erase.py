@@ -26,6 +26,7 @@ from service.database import Database, DatabaseError
 from service.history.history import History, Wanted
 from service.history.tables import AuditRow
 from service.jobs.intake import Jobs
+from service.jobs.workshop import LOOK_SECONDS
 from service.settings import Settings, load_settings
 
 
@@ -54,13 +55,18 @@ class Receipt:
 async def erase(caller: str, settings: Settings) -> Receipt:
     """Erase what `caller` (`key:<name>`, `jwt:<subject>`, `anyone`) owns. Raises `NotErased` and `DatabaseError`.
 
-    Jobs go first: one that is running could still store its analysis.
+    Jobs go first: one that is called off can store no analysis any more. Where a worker was at one, it is waited for
+    until it has noticed and let go of what it held, and all is removed again before somebody is told that it is gone.
     """
     database = Database.of(settings)
     jobs, history = Jobs(settings, database), History(database)
     try:
-        gone = await _erase_jobs(jobs, caller)
-        removed = (await history.remove_all(caller, caller)).affected
+        worked_on = database.exists and await jobs.store.running_of(caller)
+        gone, removed = await _erase_all(jobs, history, caller)
+        if worked_on:
+            await _let_workers_notice()
+            more_gone, more_removed = await _erase_all(jobs, history, caller)
+            gone, removed = gone + more_gone, removed + more_removed
         audit = await _note(database, caller, gone + removed)
         await database.forget()
         await _check(jobs, history, caller)
@@ -68,6 +74,16 @@ async def erase(caller: str, settings: Settings) -> Receipt:
         await database.close()
     now = datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
     return Receipt(caller, now, gone, removed, audit).sealed()
+
+
+async def _let_workers_notice() -> None:
+    await asyncio.sleep(2 * LOOK_SECONDS)
+
+
+async def _erase_all(jobs: Jobs, history: History, caller: str) -> tuple[int, int]:
+    """How many jobs and analyses there were."""
+    gone = await _erase_jobs(jobs, caller)
+    return gone, (await history.remove_all(caller, caller)).affected
 
 
 async def _erase_jobs(jobs: Jobs, caller: str) -> int:

@@ -18,7 +18,6 @@ from prometheus_client import REGISTRY, start_http_server
 
 from service.api.problems import problem_of
 from service.database import Database, DatabaseError
-from service.history.history import History
 from service.jobs import QueueGone
 from service.jobs.folders import JobFolders
 from service.jobs.intake import Jobs
@@ -61,10 +60,7 @@ class Worker:
             loop.add_signal_handler(stop, self._stop.set)
         self._folders.open()
         queue = self._jobs.queue
-        history = History(self._database)
-        workshop = Workshop(
-            self._settings, self._jobs.store, queue, self._folders, problem=job_problem, history=history
-        )
+        workshop = Workshop(self._settings, self._jobs.store, queue, self._folders, problem=job_problem)
         janitor = Janitor(self._settings, self._jobs.store, queue, self._folders)
         queue.consume(lambda job: asyncio.run_coroutine_threadsafe(workshop.work(job), loop).result())
         consumer = QuietConsumer(queue.huey, workers=1, periodic=False, max_delay=0.5, check_worker_health=False)

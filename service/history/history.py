@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AwareDatetime, BeforeValidator, Field
 from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from service.database import Database
 from service.database.errors import DatabaseGone
@@ -210,6 +210,13 @@ class History:
         if done.affected:
             await self._database.forget()
         return done
+
+
+async def keep_once(connection: AsyncConnection, analysis: Analysis, owner: str) -> None:
+    """Keep an analysis in somebody's transaction, unless it is there already."""
+    found = select(_history.c.id).where(_history.c.id == analysis.id, _history.c.owner == owner)
+    if (await connection.execute(found)).first() is None:
+        await connection.execute(insert(_history).values(_row(analysis, owner)))
 
 
 def _heard(saving: asyncio.Future[None]) -> None:

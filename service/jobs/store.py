@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -174,6 +174,15 @@ class JobStore:
             return _hit(held)
 
     @whole
+    async def while_held(self, job: str, worker: str, write: Callable[[AsyncConnection], Awaitable[None]]) -> bool:
+        """Write what a job brings, in a transaction in which nobody else calls it off; False, and nothing, as above."""
+        async with self._connection() as connection:
+            if not _hit(await connection.execute(_held(job, worker).values(worker=worker))):
+                return False
+            await write(connection)
+            return True
+
+    @whole
     async def end_part(self, job: str, worker: str, progress: Progress, partial: Mapping[str, Any]) -> bool:
         """A part is safe on disk: count it and tell of it; False as in `renew`."""
         async with self._connection() as connection:
@@ -287,6 +296,13 @@ class JobStore:
     async def waiting_of(self, owner: str) -> int:
         """How many jobs of an owner wait."""
         query = select(func.count()).select_from(_jobs).where(_jobs.c.owner == owner, _jobs.c.state == "queued")
+        async with self._connection() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    @whole
+    async def running_of(self, owner: str) -> int:
+        """How many jobs of an owner are worked on."""
+        query = select(func.count()).select_from(_jobs).where(_jobs.c.owner == owner, _jobs.c.state == "running")
         async with self._connection() as connection:
             return (await connection.execute(query)).scalar_one()
 

@@ -28,8 +28,8 @@ from service.pipelines.media import Tools
 
 RECORDINGS = ("audio", "video")
 
-Store = Callable[[Analysis, str], Awaitable[None]]
-"""Keeps an analysis in the history of an owner, once."""
+Store = Callable[[Analysis], Awaitable[None]]
+"""Keeps an analysis in the history of the job's owner, once; what it raises ends the work."""
 Tell = Callable[[Mapping[str, Any]], Awaitable[None]]
 """Hears of each part that is safe, with what it says; what it raises ends the work."""
 
@@ -81,7 +81,7 @@ class Work:
         # The job's own identifier, so that an analysis which is stored twice is stored once.
         analysis = replace(analysis, id=self.job.id)
         if self.job.request["options"].get("store"):
-            await self._store(analysis, self.job.owner)
+            await self._store(analysis)
         if not notebooks:
             self.progress = Progress(1.0, 1.0)
         metrics.predicted(analysis)

@@ -17,7 +17,7 @@ from typing import Any
 
 from service.database.errors import DatabaseError
 from service.domain.analysis import Analysis
-from service.history.history import History
+from service.history.history import keep_once
 from service.jobs import JobLost, NoSpace, QueueGone
 from service.jobs.folders import JobFolders
 from service.jobs.progress import Progress
@@ -58,7 +58,6 @@ class Workshop:
         folders: JobFolders,
         *,
         problem: RowProblem,
-        history: History,
     ) -> None:
         """`problem` makes the Problem of an error for a job."""
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -68,7 +67,6 @@ class Workshop:
         self._queue = queue
         self._folders = folders
         self._problem = problem
-        self._history = history
         self._park_at: float | None = None
 
     def park(self, grace_seconds: float) -> None:
@@ -136,7 +134,7 @@ class Workshop:
                 tools,
                 refuse=refuse,
                 tell=lambda part: self._kept(work, part),
-                store=self._store_once,
+                store=lambda analysis: self._store_once(job, analysis),
             )
             running = asyncio.create_task(work.run())
             looking = asyncio.create_task(self._look(work))
@@ -177,9 +175,10 @@ class Workshop:
         if self._park_at is not None:
             raise asyncio.CancelledError
 
-    async def _store_once(self, analysis: Analysis, owner: str) -> None:
-        if await self._history.find(analysis.id, owner) is None:
-            await self._history.save([analysis], owner)
+    async def _store_once(self, job: Job, analysis: Analysis) -> None:
+        """In one transaction with the look whether the job is still wanted: what is erased does not come back."""
+        if not await self._store.while_held(job.id, self.name, lambda to: keep_once(to, analysis, job.owner)):
+            raise Taken
 
     async def _end(
         self, job: Job, state: State, error: Exception | None = None, progress: Progress | None = None

@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 
-from service.history.history import History
 from service.jobs.intake import Jobs
 from service.jobs.store import Job
 from service.jobs.workshop import Workshop
@@ -19,8 +18,7 @@ from tests.jobs_running import submit
 @pytest.fixture
 def workshop(jobs: Jobs) -> Workshop:
     """A worker that loads nothing until a job needs it."""
-    history = History(jobs.store._database)
-    return Workshop(Settings(), jobs.store, jobs.queue, jobs.folders, problem=job_problem, history=history)
+    return Workshop(Settings(), jobs.store, jobs.queue, jobs.folders, problem=job_problem)
 
 
 async def failed(jobs: Jobs, identifier: str) -> str:
