@@ -104,6 +104,7 @@
     const figure = event.target.closest?.('[data-playable]');
     if (!figure || !event.target.matches('.ms-plot')) return;
     const media = player(figure);
+    if (!media) return;
     const whole = Number(figure.dataset.seconds);
     const moves = { ArrowLeft: -STEP_SECONDS, ArrowDown: -STEP_SECONDS, ArrowRight: STEP_SECONDS, ArrowUp: STEP_SECONDS,
                     Home: -whole, End: whole };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -38,12 +38,14 @@ from service.api.schemas import Results, json_response
 from service.api.text import check_length
 from service.api.uploads import Form, FormRules, receive_form
 from service.domain.analysis import Analysis
+from service.domain.labels import Modality
 from service.jobs import results
 from service.jobs.intake import Wish
 from service.jobs.rows import FORMATS, RowFile
 from service.jobs.store import Job
 from service.pipelines import Options
 from service.pipelines.analyze import Inputs
+from service.pipelines.sets import check_coverage
 
 MAX_BYTES_OF_A_CHARACTER = 4
 HEARTBEAT_SECONDS = 10.0
@@ -293,6 +295,7 @@ async def _wish(form: Form, options: Options, backend: Backend, request: Request
         if given:
             raise invalid("/file", "A file of texts is a job by itself; send the media as another one.")
         asked |= await _texts(form, options)
+        _check_coverage(options, backend, ("text",))
         return Wish(kind="texts", request=asked, unit="rows", **whose)
     if not given:
         raise invalid("", "Send `file`, or at least one of text, audio, image and video.")
@@ -303,9 +306,16 @@ async def _wish(form: Form, options: Options, backend: Backend, request: Request
         check_length(form.texts["text"], backend.settings)
         asked["text"] = form.texts["text"]
     asked["files"] = sorted(form.files)
-    kind = Inputs(text=form.texts.get("text"), **form.files).kind
+    inputs = Inputs(text=form.texts.get("text"), **form.files)
+    _check_coverage(options, backend, inputs.modalities)
     unit = "seconds" if {"audio", "video"} & set(given) else "files"
-    return Wish(kind=kind, request=asked, unit=unit, **whose)
+    return Wish(kind=inputs.kind, request=asked, unit=unit, **whose)
+
+
+def _check_coverage(options: Options, backend: Backend, asked: Collection[Modality]) -> None:
+    """Raises `CoverageUnknown` now, where the models are known, rather than when the job is done."""
+    if backend.tools is not None:
+        check_coverage(options, backend.tools.models, asked)
 
 
 async def _texts(form: Form, options: Options) -> dict[str, Any]:

@@ -47,11 +47,13 @@ from service.api.problems import ProblemError, invalid, problem_of
 from service.api.sockets import REFUSED
 from service.api.text import check_length
 from service.domain.analysis import Analysis
+from service.domain.labels import Modality
 from service.media import TooLarge
 from service.observability import metrics
 from service.pipelines.analyze import check_language
 from service.pipelines.live import Event, Frame, Result, Session, Start, Trouble
 from service.pipelines.media import Tools
+from service.pipelines.sets import check_coverage
 from service.settings import Settings
 
 PATH = "/v1/stream"
@@ -274,6 +276,8 @@ class Conversation:
         check_store(self._start.options, self._asker)
         spoken = ("speech", "transcript") if "speech" in self._start.modalities else ("text",)
         check_language(self._start.options, self._tools.models, spoken)
+        words: tuple[Modality, ...] = ("text",) if "speech" in self._start.modalities else ()
+        check_coverage(self._start.options, self._tools.models, {*self._start.modalities, *words})
         return self._start
 
     async def _receive(self) -> dict[str, Any] | bytes | ProblemError:

@@ -4,8 +4,9 @@ A weighted geometric mean alone is as sure as its average voice, however many ag
 held-out texts, voices and faces its expected calibration error was 0.08 to 0.15 (`python -m models.evaluation`). Voices
 that err independently are pooled by multiplying what they say (Bayes' rule with equal priors; a product of experts,
 Hinton 2002). So the exponents add up not to 1 but to the effective number of voices, the perplexity of their weights
-(Hill 1973): 1 for a single voice, which stays as it is, up to 3 for three of equal weight; a voice of poor quality
-counts for little more than nobody. Where modalities err together, as a person's words and voice may, this is too sure.
+(Hill 1973): 1 for a single voice, which stays as it is, up to 3 for three of equal weight. A voice of poor quality
+counts for little more than nobody, and where all are poor their agreement adds little: what goes beyond 1 is multiplied
+by the mean quality. Where modalities err together, as a person's words and voice may, this is too sure.
 """
 
 from __future__ import annotations
@@ -124,9 +125,10 @@ def voter_weight(reliability: float) -> float:
 def log_linear_pool(opinions: Mapping[Modality, Opinion], weights: Mapping[Modality, float]) -> Distribution:
     """Product of powers, renormalised (Genest & Zidek 1986, Combining Probability Distributions).
 
-    The exponents are the weights times the effective number of voices.
+    The exponents are the weights times the effective number of voices, as far as their quality carries it.
     """
-    voices = effective_voices(weights)
+    quality = sum(weights[name] * opinion.quality for name, opinion in opinions.items())
+    voices = 1 + (effective_voices(weights) - 1) * quality
     logs = [
         voices
         * sum(

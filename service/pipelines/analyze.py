@@ -42,11 +42,19 @@ class Inputs:
         present: list[Kind] = [kind for kind, value in kinds.items() if value is not None]
         return present[0] if len(present) == 1 else "multimodal"
 
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The models of a modality that may be asked: a recording may hold words."""
+        heard = self.audio is not None or self.video is not None
+        seen = self.image is not None or self.video is not None
+        asked: dict[Modality, bool] = {"text": self.text is not None or heard, "speech": heard, "face": seen}
+        return tuple(name for name, may in asked.items() if may)
+
 
 async def analyze_texts(texts: Sequence[str], options: Options, tools: Tools) -> list[Analysis]:
     """One answer a text, in order. Raises `LanguageUnsupported` and `RunnerError`."""
     check_language(options, tools.models, ("text",))
-    check_coverage(options, tools.models)
+    check_coverage(options, tools.models, ("text",))
     watch = Stopwatch()
     with watch("text"):
         found = await read_texts(texts, options, tools.models)
@@ -62,7 +70,7 @@ async def analyze(
     video stands for its sound. `notebooks` for `audio` and `video` let a pass that was stopped go on where it was.
     """
     watch = Stopwatch()
-    check_coverage(options, tools.models)
+    check_coverage(options, tools.models, inputs.modalities)
     with watch("total"):
         found = joined(await together(*_work(inputs, options, tools, watch, notebooks or {})))
         if options.explain and found.explanation is None and found.text is not None and "text" in found.opinions:

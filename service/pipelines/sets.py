@@ -29,11 +29,11 @@ def set_of(
     return prediction_set(sentiment.distribution, options.coverage, least)
 
 
-def check_coverage(options: Options, models: Models) -> None:
-    """Raises `CoverageUnknown` at once where no answer could have a set."""
+def check_coverage(options: Options, models: Models, asked: Collection[Modality] = MODALITIES) -> None:
+    """Raises `CoverageUnknown` at once if a model that may be asked was never measured."""
     if options.coverage is not None:
-        for name in MODALITIES:
-            _table((name,), (models.info[name].identifier,))
+        for name in asked:
+            _record(models.info[name].identifier)
 
 
 @cache

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from models.registry import load_calibration, load_registry
 from service.api.calibration import FUSION, view
 from service.domain.sentiment import NO_EVIDENCE, verdict
 from service.pipelines import CoverageUnknown, Options
+from service.pipelines.analyze import Inputs
 from service.pipelines.sets import check_coverage, set_of
 from service.runners import ModelInfo
 
@@ -61,3 +64,4 @@ def test_nobody_knows_the_coverage_of_a_model_that_was_never_measured() -> None:
     with pytest.raises(CoverageUnknown, match="hf:somebody/else"):
         check_coverage(Options(coverage=0.9), Served(text="hf:somebody/else"))
     check_coverage(Options(), Served(text="hf:somebody/else"))
+    check_coverage(Options(coverage=0.9), Served(text="hf:somebody/else"), Inputs(image=Path("face.jpg")).modalities)

@@ -130,7 +130,7 @@ async def test_a_summary_is_stored_if_that_is_asked_for(house):
     kept = []
 
     class History:
-        async def save(self, analyses, caller):
+        async def save_within(self, _seconds, analyses, caller):
             kept.extend((analysis.id, caller) for analysis in analyses)
 
     home.backend.history = History()
@@ -356,11 +356,11 @@ async def test_a_client_that_vanishes_frees_its_place_and_its_process_at_once(ho
         await client.frame(portrait)
         await client.frame(SECOND)
         client.leave()
-        await asyncio.wait([client.task], timeout=5)
+        await asyncio.wait([client.task], timeout=30)
         assert client.task.done()
         assert home.backend.streams.taken == 0
         assert not home.backend.lifecycle.busy
-    for _ in range(100):
+    for _ in range(600):
         if len(decoding_processes()) <= len(before):
             break
         await asyncio.sleep(0.05)

@@ -59,7 +59,8 @@ def test_a_single_opinion_is_left_as_it_is(alone: Opinion) -> None:
 
 @given(opinion)
 def test_two_who_agree_are_as_sure_as_independent_witnesses(said: Opinion) -> None:
-    pooled = fuse({"text": said, "face": said}, RULE).sentiment.distribution
+    clear = Opinion(said.prediction, 1.0, said.reliability)
+    pooled = fuse({"text": clear, "face": clear}, RULE).sentiment.distribution
     assert pooled == pytest.approx(normalised([p**2 for p in said.prediction.probabilities]), abs=1e-6)
 
 
@@ -69,6 +70,13 @@ def test_a_voice_of_poor_quality_hardly_makes_the_other_surer(said: Opinion) -> 
     clearly = Opinion(said.prediction, quality=1.0, reliability=said.reliability)
     pooled = fuse({"text": clearly, "face": hardly}, RULE).sentiment.distribution
     assert pooled == pytest.approx(said.prediction.probabilities, abs=0.002)
+
+
+@given(opinion)
+def test_agreement_of_poor_input_hardly_makes_anybody_surer(said: Opinion) -> None:
+    poor = Opinion(said.prediction, quality=0.01, reliability=said.reliability)
+    pooled = fuse({"text": poor, "speech": poor, "face": poor}, RULE).sentiment.distribution
+    assert max(pooled) == pytest.approx(max(said.prediction.probabilities), abs=0.01)
 
 
 @given(opinions)

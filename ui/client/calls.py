@@ -39,7 +39,6 @@ class Options(TypedDict, total=False):
     store: bool
     min_confidence: float
     coverage: float
-    coverage: float
 
 
 @dataclass(frozen=True)
