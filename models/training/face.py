@@ -24,7 +24,8 @@ import torch
 
 from models.registry import FOLDER, default_model
 from models.training.calibration import fit_temperature
-from models.training.face_clarity import PRESENCE, ClarityRecipe, Shelf, clarity_scores, load_shelf, trained_clarity
+from models.training.face_clarity import PRESENCE, ClarityRecipe, trained_clarity
+from models.training.face_clarity_scores import clarity_scores
 from models.training.face_data import CROP_INTERPOLATION, EMOTIONS, ferplus
 from models.training.face_further import SECOND, THIRD, recipe_of, trained_further
 from models.training.face_network import FaceNetwork, export_onnx
@@ -37,6 +38,7 @@ from models.training.face_scores import (
     served_clarity,
     served_logits,
 )
+from models.training.face_shelf import Shelf, load_shelf
 from models.training.face_trainer import Course, Place, Recipe, best_of
 from models.training.publish import publish
 

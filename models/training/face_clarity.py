@@ -1,16 +1,14 @@
 """Trains the small network that says how much of a face a crop shows: what is left of it after damage that is known.
 
 It sees FER+ and muxspace crops, most of them damaged (`face_damage`); faces of street scenes with their real masks,
-which people have labelled; and animals and things that the detector takes for faces, of which nothing is a face.
+which people have labelled; and animals and things, of which nothing is a face (`face_shelf`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,38 +16,21 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from models.registry import default_model
-from models.training.data import data_folder, read_table
-from models.training.detector_animals import Animal, animals, hands
-from models.training.detector_scenes import decoded, on_grey
+from models.training.data import data_folder
+from models.training.detector_animals import animals, hands
 from models.training.face_augment import Variation, jittered, relit
-from models.training.face_cover import Crop, photographed_hand
-from models.training.face_damage import HIDDEN_FROM, HIDDEN_TO, damaged, hidden, ramp
-from models.training.face_data import CROP_INTERPOLATION, Faces, coarse_faces, cut_out, ferplus
+from models.training.face_cover import Crop
+from models.training.face_damage import damaged
+from models.training.face_data import cut_out
 from models.training.face_network import ClarityNetwork
+from models.training.face_shelf import Marked, Shelf, anywhere, drawn, load_shelf
 from models.training.fingerprint import fingerprint
-from service.features.face import TEMPLATE, Detection, Picture, align, box_iou
-from service.runners.face import FaceDetector
 
-Tell = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""From grey crops (n, s, s) to the probability of a face and its clarity, (n, 2)."""
-
-LEFT = {"mask": 0.1, "mask_wrong": 0.5, "no_mask": 1.0}
-"""How much of a face is left by the label of its box; a mask that is worn wrongly leaves the nose or the mouth."""
-
-SMALLEST_FACE = 20
 PRESENCE = 0.05
 """The probability of a face below which serving lets go of what the detector found."""
 
-SUSPECTED = 0.2
-"""Scores of the detector from which an animal's face serves as a face that is none."""
-
-
 STATEFUL = ("network", "optimiser", "schedule")
 """What of a training has weights or counters of its own."""
-
-SIZES = (0.5, 1.0, 2.0)
-MORE_SIZES = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""How large the animals are shown to the detector, to measure and to train."""
 
 
 @dataclass(frozen=True)
@@ -68,70 +49,6 @@ class ClarityRecipe:
     anywhere: float = 0.4
 
 
-@dataclass(frozen=True, eq=False)
-class Marked:
-    """A grey picture, the landmarks of a face in it, and how much of the face it shows."""
-
-    picture: NDArray[np.uint8]
-    landmarks: NDArray[np.float32]
-    left: float
-
-
-@dataclass(frozen=True, eq=False)
-class Shelf:
-    """What batches are drawn from."""
-
-    faces: Sequence[Faces]
-    real: Sequence[Marked]
-    nothing: Sequence[Marked]
-    animals: Sequence[NDArray[np.uint8]]
-    hands: Sequence[Crop]
-
-
-def load_shelf(split: str, work: Path, folder: Path) -> Shelf:
-    """The training or validation pictures; `folder` has the animals."""
-    training = split == "train"
-    detector = FaceDetector.load(default_model("face-detection"))
-    keen = FaceDetector.load(default_model("face-detection"), threshold=SUSPECTED)
-    pictures = [on_grey(each) for each in animals(folder) if each.kept_for_validation != training]
-    nothing = [mark for picture in pictures for mark in _suspects(keen, picture, MORE_SIZES if training else SIZES)]
-    held = [as_cover(each) for each in hands(folder) if each.kept_for_validation != training]
-    faces, grey = (ferplus(split, work), coarse_faces(split)), [_grey(each) for each in pictures]
-    return Shelf(faces, street_faces(split, detector), nothing, grey, held)
-
-
-def as_cover(hand: Animal) -> Crop:
-    """A photographed hand as `face_cover` takes it: (h, w, 2), grey and how much of it is there."""
-    return np.dstack([_grey(hand.picture), (hand.cover * 255).astype(np.uint8)])
-
-
-def _suspects(detector: FaceDetector, picture: Picture, sizes: Sequence[float]) -> list[Marked]:
-    """What a detector takes for faces in a picture without any, seen at several sizes."""
-    scaled = [cv2.resize(picture, None, fx=factor, fy=factor) for factor in sizes]
-    return [Marked(_grey(each), face.landmarks, np.nan) for each in scaled for face in _found(detector, each)]
-
-
-def anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> Marked:
-    """A grey picture without a face, and landmarks at any place, of any size and turned a little: nothing is there."""
-    side = min(picture.shape) * np.exp(rng.uniform(np.log(0.25), np.log(1.2)))
-    angle = rng.normal(0, 0.4)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    middle = rng.uniform(0.1, 0.9, 2) * picture.shape[::-1]
-    return Marked(picture, ((TEMPLATE - 0.5) @ turn * side + middle).astype(np.float32), np.nan)
-
-
-def street_faces(split: str, detector: FaceDetector) -> list[Marked]:
-    """Faces of street scenes that the detector finds where people have drawn a box, with what its label leaves."""
-    marked = []
-    for row in read_table("face/facemask_boxes", split):
-        picture, boxes = decoded(row["image"]), np.asarray(row["boxes"], np.float32).reshape(-1, 4)
-        for face in _found(detector, picture):
-            overlaps = box_iou(np.array([face.box], np.float32), boxes)[0]
-            if len(boxes) and overlaps.max() > 0.5 and min(face.box[2:]) >= SMALLEST_FACE:
-                marked.append(Marked(_grey(picture), face.landmarks, LEFT[row["labels"][overlaps.argmax()]]))
-    return marked
-
-
 def batch_of(
     shelf: Shelf, recipe: ClarityRecipe, size: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -146,9 +63,9 @@ def _example(shelf: Shelf, recipe: ClarityRecipe, size: int, rng: np.random.Gene
         marked = _nothing(shelf, recipe, rng) if kind < recipe.nothing else shelf.real[rng.integers(len(shelf.real))]
         crop, left = cut_out(marked.picture, jittered(marked.landmarks, rng, variation), size), marked.left
     else:
-        crop, left = _drawn(shelf, size, rng), 1.0
+        crop, left = drawn(shelf, size, rng), 1.0
         if kind < recipe.nothing + recipe.real + recipe.damaged:
-            crop, left = damaged(crop, rng, _drawn(shelf, size, rng), shelf.hands)
+            crop, left = damaged(crop, rng, drawn(shelf, size, rng), shelf.hands)
     crop = relit(crop, rng, variation)
     return (crop[:, ::-1] if rng.random() < 0.5 else crop), left
 
@@ -157,12 +74,6 @@ def _nothing(shelf: Shelf, recipe: ClarityRecipe, rng: np.random.Generator) -> M
     if rng.random() < recipe.anywhere:
         return anywhere(shelf.animals[rng.integers(len(shelf.animals))], rng)
     return shelf.nothing[rng.integers(len(shelf.nothing))]
-
-
-def _drawn(shelf: Shelf, size: int, rng: np.random.Generator) -> Crop:
-    faces = shelf.faces[rng.integers(len(shelf.faces))]
-    row = rng.integers(len(faces))
-    return cut_out(faces.pictures[row], jittered(faces.landmarks[row], rng, Variation()), size)
 
 
 def made_by(recipe: ClarityRecipe, folder: Path, size: int) -> str:
@@ -227,70 +138,6 @@ def clarity_loss(odds: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
     return presence + functional.binary_cross_entropy_with_logits(odds[face, 1], left[face])
 
 
-def clarity_scores(
-    clarity_of: Tell, shelf: Shelf, size: int, interpolation: str = CROP_INTERPOLATION
-) -> dict[str, float]:
-    """How it does on validation pictures; clean faces are FER+'s and muxspace's, masked ones those of the streets."""
-    rng = np.random.default_rng(7)
-    clean = [clarity_of(faces.crops(size, interpolation=interpolation)[..., 0]) for faces in shelf.faces]
-    real, nothing = (
-        clarity_of(
-            np.stack([align(each.picture, each.landmarks, size, interpolation=interpolation) for each in marked])
-        )
-        for marked in (shelf.real, shelf.nothing)
-    )
-    left = np.array([each.left for each in shelf.real])
-    pairs = [damaged(_drawn(shelf, size, rng), rng, _drawn(shelf, size, rng), shelf.hands) for _ in range(2000)]
-    wanted, told = np.array([part for _, part in pairs]), clarity_of(np.stack([crop for crop, _ in pairs]))
-    return {
-        "clean_ferplus_above_half": float((clean[0][:, 1] > 0.5).mean()),
-        "clean_muxspace_above_half": float((clean[1][:, 1] > 0.5).mean()),
-        "masked_below_half": float((real[left < 0.2, 1] < 0.5).mean()),
-        "unmasked_above_half": float((real[left == 1, 1] > 0.5).mean()),
-        "damage_correlation": float(np.corrcoef(wanted, told[:, 1])[0, 1]),
-        **hand_scores(clarity_of, shelf, size),
-        **{f"faces_below_{at}": float((np.concatenate([*clean, real])[:, 0] < at).mean()) for at in (PRESENCE, 0.5)},
-        **{f"no_faces_below_{at}": float((nothing[:, 0] < at).mean()) for at in (PRESENCE, 0.5)},
-        "masked": int((left < 0.2).sum()),
-        "unmasked": int((left == 1).sum()),
-        "no_faces": len(nothing),
-    }
-
-
-def hand_scores(clarity_of: Tell, shelf: Shelf, size: int, count: int = 2000) -> dict[str, float]:
-    """How often hands that hide most of a face are noticed, and those that hide next to nothing are let be.
-
-    A hand lies above where half of what it hides is in the upper half of the crop. The hands are those of the shelf.
-    """
-    rng = np.random.default_rng(11)
-    pairs = [
-        photographed_hand(_drawn(shelf, size, rng), shelf.hands[index % len(shelf.hands)], rng)
-        for index in range(count)
-    ]
-    left = np.array([1 - ramp(hidden(cover), HIDDEN_FROM, HIDDEN_TO) for _, cover in pairs])
-    upper = np.array([hidden(cover * _upper(size)) > hidden(cover) / 2 for _, cover in pairs])
-    told = clarity_of(np.stack([crop for crop, _ in pairs]))[:, 1]
-    return {
-        "hands_above_below_half": float((told[upper & (left < 0.25)] < 0.5).mean()),
-        "hands_below_below_half": float((told[~upper & (left < 0.25)] < 0.5).mean()),
-        "hands_aside_above_half": float((told[left > 0.95] > 0.5).mean()),
-    }
-
-
-def _upper(size: int) -> NDArray[np.float32]:
-    """1 in the upper half of a crop, 0 in the lower: (size, 1)."""
-    return (np.arange(size) < size / 2).astype(np.float32)[:, None]
-
-
 def _as_input(crops: NDArray[np.uint8]) -> torch.Tensor:
     grey = torch.from_numpy(np.ascontiguousarray(crops)).float().unsqueeze(1)
     return grey.contiguous(memory_format=torch.channels_last)
-
-
-def _found(detector: FaceDetector, picture: Picture) -> Sequence[Detection]:
-    (found,) = detector.detect([picture])
-    return found if isinstance(found, tuple) else ()
-
-
-def _grey(picture: Picture) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)

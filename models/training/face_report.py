@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from models.registry import ModelEntry, default_model
-from models.training.face_clarity import clarity_scores, load_shelf
+from models.training.face_clarity_scores import clarity_scores
 from models.training.face_data import EMOTIONS, Faces, coarse_faces, ferplus, twins
 from models.training.face_in_service import relocated
 from models.training.face_network import ClarityNetwork
@@ -26,6 +26,7 @@ from models.training.face_scores import (
     served_clarity,
     served_logits,
 )
+from models.training.face_shelf import load_shelf
 from service.runners.face import FaceDetector
 
 Cut = Callable[..., NDArray[np.uint8]]

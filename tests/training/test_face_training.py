@@ -14,10 +14,11 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 pytest.importorskip("onnx", reason="the extra `train` is not installed")
 
 from models.training import face, face_clarity, face_trainer  # noqa: E402
-from models.training.face_clarity import ClarityRecipe, ClarityTraining, anywhere, clarity_loss  # noqa: E402
+from models.training.face_clarity import ClarityRecipe, ClarityTraining, clarity_loss  # noqa: E402
 from models.training.face_further import blend, deepened, kept_answers  # noqa: E402
 from models.training.face_network import ClarityNetwork, FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
 from models.training.face_scores import macro_f1  # noqa: E402
+from models.training.face_shelf import anywhere  # noqa: E402
 
 # Convolutions of fewer than 16 channels in bfloat16 on several threads corrupt memory in torch 2.13.
 TINY = face_trainer.Recipe(stem=16, widths=(16,), depths=(1,), batch=16)
