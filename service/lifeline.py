@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -59,17 +60,32 @@ class Presence:
 
     def anybody(self) -> bool:
         """Whether some process is present now."""
-        locked = self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if locked is None:
-            return True
-        os.close(locked)
-        return False
+        with self._turn():
+            locked = self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if locked is None:
+                return True
+            os.close(locked)
+            return False
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Look one at a time: two that look in the same instant would take each other for present."""
+        turn = _opened(self._file.with_name(f"{self._file.name}-turn"))
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(turn)
 
     def _locked(self, how: int) -> int | None:
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _opened(self._file)
         try:
             fcntl.flock(descriptor, how)
         except BlockingIOError:
             os.close(descriptor)
             return None
         return descriptor
+
+
+def _opened(file: Path) -> int:
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
