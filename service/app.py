@@ -16,6 +16,7 @@ from service.access.configured import build_door, warn_if_open
 from service.api import application
 from service.api.edge import Edge
 from service.api.turned_away import answer_to
+from service.clock import WallClock
 from service.history.retention import Retention
 from service.media.decoder import Decoder
 from service.media.limits import Limits
@@ -86,7 +87,9 @@ class Gateway:
         metrics.build_info()
         api.state.backend.folder.open()
         self._starting = asyncio.create_task(self._start_tools())
-        retention = Retention(api.state.backend.history, settings.history_days, settings.audit_days)
+        retention = Retention(
+            api.state.backend.history, settings.history_days, settings.audit_days, WallClock.of(settings)
+        )
         self._sweeping = asyncio.create_task(retention.run())
         await server.replacement(self._starting)
 

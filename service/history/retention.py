@@ -26,12 +26,12 @@ class Retention:
         history: History,
         history_days: float,
         audit_days: float,
-        clock: WallClock | None = None,
+        clock: WallClock,
     ) -> None:
         self._history = history
         self._history_days = history_days
         self._audit_days = audit_days
-        self._clock = clock or WallClock()
+        self._clock = clock
 
     async def run(self) -> None:
         """Sweep until cancelled; a database that does not answer is asked again the next time."""

@@ -37,7 +37,7 @@ class Janitor:
         self._store = store
         self._queue = queue
         self._folders = folders
-        self._clock = clock or WallClock()
+        self._clock = clock or WallClock.of(settings)
 
     async def requeue(self) -> int:
         """Put jobs into the queue again that nobody works on; how many. Raises `DatabaseError` and `QueueGone`."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from service.clock import WallClock
+from service.clock import ClockMemory, WallClock
 from service.history.history import History, Wanted
 from service.history.retention import DAY_SECONDS, INTERVAL_SECONDS, Retention
 from tests.history.conftest import START, analysis, listed
@@ -74,6 +74,21 @@ async def test_a_clock_that_jumps_empties_no_history(history, clocks):
     clocks.now -= 3650 * DAY_SECONDS
     assert await sweeper.sweep() == 0
     assert await kept(history) == 1
+
+
+async def test_a_process_that_begins_after_the_clock_jumped_empties_no_history_either(history, clocks, tmp_path):
+    def begun() -> Retention:
+        memory = ClockMemory(tmp_path / "clock.json", boot="this one")
+        return Retention(history, 30, 365, WallClock(lambda: clocks.now, lambda: clocks.passed, memory))
+
+    await history.save([analysis()], "a")
+    assert await begun().sweep() == 0
+    clocks.now += 40 * DAY_SECONDS
+    assert await begun().sweep() == 0, "it is the first to see the jump"
+    assert await begun().sweep() == 0, "it was told"
+    assert await kept(history) == 1
+    clocks.wait(days=0.9 * INTERVAL_SECONDS / DAY_SECONDS)
+    assert await begun().sweep() == 1
 
 
 async def test_a_clock_that_stays_where_it_jumped_is_believed_at_the_next_sweep(history, clocks):

@@ -55,6 +55,19 @@ async def done(jobs: Jobs, keep_seconds: float) -> str:
     return identifier
 
 
+async def test_a_janitor_that_begins_after_the_clock_jumped_removes_no_result(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    settings = Settings(state_folder=tmp_path)
+    identifier = await done(jobs, HOUR)
+    await Janitor(settings, jobs.store, jobs.queue, jobs.folders).sweep()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 40 * 24 * HOUR)
+    for _ in range(2):
+        await Janitor(settings, jobs.store, jobs.queue, jobs.folders).sweep()
+    assert folders(jobs) == [identifier]
+
+
 async def test_what_the_queue_lost_is_put_in_again(jobs: Jobs, janitor: Janitor, clocks: Clocks):
     identifier = await submit(jobs, WISH, file=b"good\n")
     jobs.queue.huey.flush()
