@@ -1,6 +1,6 @@
 """Trains, exports, calibrates and publishes the text model: one encoder with a head for each task.
 
-    python -m models.training.text [--work FOLDER] [--epochs 2] [--start FILE] [--device auto] [--threads 2]
+    python -m models.training.text [--work FOLDER] [--epochs 3] [--start FILE] [--device auto] [--threads 2]
     python -m models.training.text --stage export      # a candidate, compared with what is shipped
     python -m models.training.text --stage publish     # ships the candidate
     python -m models.training.text --stage evaluate    # prints every score of the file that is shipped

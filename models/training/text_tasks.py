@@ -80,7 +80,7 @@ class Share:
 
 
 SHARES: Mapping[str, Share] = {
-    "tweets": Share(0.7, {"sentiment": 1.0}),
+    "tweets": Share(1, {"sentiment": 1.0}),
     "sst": Share(1, {"sentiment": 0.6}),
     "phrases": Share(0.15, {"sentiment": 0.4}),
     "meld": Share(1, {"sentiment": 0.5, "emotion": 0.5}),

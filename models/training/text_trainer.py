@@ -47,7 +47,7 @@ VALIDATION_TEXTS = 2000
 class Recipe:
     """How the model is trained; `check_every`, `save_every` and `swap_every` count steps."""
 
-    epochs: float = 2.0
+    epochs: float = 3.0
     batch_size: int = 64
     learning_rate: float = 1e-4
     layer_decay: float = 0.9
