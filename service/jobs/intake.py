@@ -109,16 +109,17 @@ class Jobs:
     async def delete(self, job: Job) -> int:
         """Call a job off if it is not over, else forget it; its media and result are removed either way.
 
-        The number of the audit row that says so. Raises `OSError` where files stay: then it can be deleted again.
+        The number of the audit row that says so; rows go together with it or not at all. Raises `OSError` where files
+        stay: then it can be deleted again.
         """
-        cancelled = await self.store.cancel(job.id, 3600 * self._settings.job_hours)
-        if cancelled:
+        audit = await self.store.cancel(job.id, 3600 * self._settings.job_hours)
+        if audit is not None:
             metrics.job_ended(job.kind, "cancelled", time.time() - (job.started or job.created))
         await asyncio.to_thread(self.folders.remove, job.id)
-        if not cancelled:
-            await self.store.forget([job.id])
+        if audit is None:
+            audit = await self.store.remove(job.id, job.owner)
         await self._database.forget()
-        return await self.store.note_removal(job.id, job.owner)
+        return audit
 
     async def forget_owner(self, owner: str) -> int:
         """Delete all jobs of an owner; how many that were."""

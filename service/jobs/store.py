@@ -224,8 +224,11 @@ class JobStore:
             return _hit(await connection.execute(_held(job, worker).values(**values, attempts=_jobs.c.attempts - 1)))
 
     @whole
-    async def cancel(self, job: str, keep_seconds: float) -> bool:
-        """Call a job off that is not over; whoever works on it notices when it next says that it lives."""
+    async def cancel(self, job: str, keep_seconds: float) -> int | None:
+        """Call a job off that is not over; whoever works on it notices when it next says that it lives.
+
+        The number of the audit row that says so; None, and nothing is done, if it is over.
+        """
         now = time.time()
         async with self._connection() as connection:
             cancelled = await connection.execute(
@@ -239,26 +242,26 @@ class JobStore:
                     lease_until=0.0,
                 )
             )
-            if _hit(cancelled):
-                await _tell(connection, job, "cancelled", {})
-                await _blank(connection, [job])  # afterwards, since event numbers follow the highest
-            return _hit(cancelled)
+            if not _hit(cancelled):
+                return None
+            await _tell(connection, job, "cancelled", {})
+            await _blank(connection, [job])  # afterwards, since event numbers follow the highest
+            owner = (await connection.execute(select(_jobs.c.owner).where(_jobs.c.id == job))).scalar_one()
+            return await _note_removal(connection, job, owner)
 
     @whole
-    async def note_removal(self, job: str, owner: str) -> int:
-        """Write down that a job was removed by its owner; the number of the audit row."""
-        values = {"at": time.time_ns() // 1_000_000, "actor": owner, "action": "job.delete", "subject": job}
+    async def remove(self, job: str, owner: str) -> int:
+        """Forget a job because its owner wants it; the number of the audit row that says so."""
         async with self._connection() as connection:
-            noted = await connection.execute(insert(_audit).values(**values, affected=1).returning(_audit.c.id))
-            return noted.scalar_one()
+            await _forget(connection, [job])
+            return await _note_removal(connection, job, owner)
 
     @whole
     async def forget(self, jobs: Sequence[str]) -> None:
         """Remove jobs and all that happened to them."""
         async with self._connection() as connection:
             for some in portions(jobs):
-                await connection.execute(delete(_events).where(_events.c.job.in_(some)))
-                await connection.execute(delete(_jobs).where(_jobs.c.id.in_(some)))
+                await _forget(connection, some)
 
     @whole
     async def blank(self, jobs: Sequence[str]) -> None:
@@ -378,6 +381,17 @@ def _held(job: str, worker: str) -> Any:
 
 def _hit(result: CursorResult[Any]) -> bool:
     return result.rowcount == 1
+
+
+async def _forget(connection: AsyncConnection, jobs: Sequence[str]) -> None:
+    await connection.execute(delete(_events).where(_events.c.job.in_(jobs)))
+    await connection.execute(delete(_jobs).where(_jobs.c.id.in_(jobs)))
+
+
+async def _note_removal(connection: AsyncConnection, job: str, owner: str) -> int:
+    values = {"at": time.time_ns() // 1_000_000, "actor": owner, "action": "job.delete", "subject": job}
+    noted = await connection.execute(insert(_audit).values(**values, affected=1).returning(_audit.c.id))
+    return noted.scalar_one()
 
 
 async def _blank(connection: AsyncConnection, jobs: Sequence[str]) -> None:

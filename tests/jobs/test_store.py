@@ -7,8 +7,9 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 
-from service.database import Database
+from service.database import Database, DatabaseGone
 from service.jobs.progress import Progress
 from service.jobs.store import Job, JobStore, Unfinished
 from service.pipelines.analyze import ulid
@@ -46,6 +47,36 @@ async def test_a_lease_that_is_over_lets_the_next_worker_in_and_shuts_the_first_
     assert not await store.end(one.id, "first", "done", 10)
     assert await store.end(one.id, "second", "done", 10)
     assert [event.name for event in await store.events(one.id, 0)].count("done") == 1
+
+
+async def audited(store: JobStore) -> list[tuple[str, str, str]]:
+    """Who did what to which job, as the audit has it."""
+    async with store._database.transaction() as session:
+        rows = await session.execute(text("SELECT actor, action, subject FROM audit ORDER BY id"))
+        return [(row.actor, row.action, row.subject) for row in rows]
+
+
+async def test_a_job_goes_with_its_audit_line_or_not_at_all(store: JobStore, monkeypatch: pytest.MonkeyPatch):
+    waiting, over = job(), job()
+    for one in (waiting, over):
+        await store.add(one)
+    await store.claim(over.id, "worker", 10)
+    await store.end(over.id, "worker", "done", 10)
+
+    async def gone(*_: object) -> int:
+        raise DatabaseGone("It went before the audit line was written.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("service.jobs.store._note_removal", gone)
+        with pytest.raises(DatabaseGone):
+            await store.cancel(waiting.id, 10)
+        with pytest.raises(DatabaseGone):
+            await store.remove(over.id, "me")
+    assert await store.known([waiting.id, over.id]) == {waiting.id: "queued", over.id: "done"}
+    first, second = await store.cancel(waiting.id, 10), await store.remove(over.id, "me")
+    assert first is not None and second == first + 1
+    assert await store.known([waiting.id, over.id]) == {waiting.id: "cancelled"}
+    assert await audited(store) == [("me", "job.delete", waiting.id), ("me", "job.delete", over.id)]
 
 
 async def test_a_job_that_is_called_off_cannot_be_ended_or_taken(store: JobStore):
