@@ -109,7 +109,8 @@ class KeptServer(uvicorn.Server):
         if counter % LOOK_EVERY_TICKS == 0:
             self._consider_leaving()
             now = asyncio.get_running_loop().time()
-            look_at(self.server_state.connections, now, self._settings.head_seconds)
+            settings = self._settings
+            look_at(self.server_state.connections, now, settings.head_seconds, settings.request_timeout_seconds)
         return await super().on_tick(counter) or self._leaves
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
