@@ -23,6 +23,15 @@ def wait_until_ready(instance: Instance, gates: Gates) -> None:
         time.sleep(LOOK_SECONDS)
 
 
+def wait_until_gone(instance: Instance, gates: Gates) -> None:
+    """Until nobody answers there any more, or the new one would be taken for the old. Raises `ReleaseFailed`."""
+    deadline = time.monotonic() + gates.ready_seconds
+    while _answers(instance):
+        if time.monotonic() > deadline:
+            raise ReleaseFailed(f"{instance.name} still answers {gates.ready_seconds:g} s after it was told to stop.")
+        time.sleep(LOOK_SECONDS)
+
+
 def smoke(address: str) -> None:
     """One text is read rightly, and what is no text is refused. Raises `ReleaseFailed`."""
     try:
@@ -65,6 +74,14 @@ def counts(instance: Instance) -> Mapping[str, float]:
 
 
 _JSON = {"Content-Type": "application/json"}
+
+
+def _answers(instance: Instance) -> bool:
+    try:
+        httpx.get(f"{instance.address}/livez", timeout=PATIENCE_SECONDS)
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def _is_ready(instance: Instance) -> bool:

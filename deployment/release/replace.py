@@ -59,6 +59,7 @@ def _renew(plan: Plan, one: Instance, version: str, say: Say) -> None:
     steps = {
         f"take {one.name} out": lambda: _leave_out(plan, one, version),
         f"stop {one.name}": lambda: run(one.stop, version, one.address),
+        f"{one.name} is gone": lambda: gates.wait_until_gone(one, plan.gates),
         f"start {one.name}": lambda: run(one.start, version, one.address),
         f"{one.name} is ready": lambda: gates.wait_until_ready(one, plan.gates),
         f"{one.name} answers rightly": lambda: gates.smoke(one.address),

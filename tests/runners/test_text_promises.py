@@ -10,7 +10,7 @@ import json
 import pytest
 
 from service.runners.text import TextModel
-from tests.runners.text_promises import BROKEN, NEAR, Promise, asking, promises
+from tests.runners.text_promises import BROKEN, ROUNDING, Promise, asking, promises
 
 KNOWN = json.loads(BROKEN.read_text(encoding="utf-8"))
 PROMISES = list(promises())
@@ -18,13 +18,14 @@ PROMISES = list(promises())
 
 def marked(promise: Promise) -> object:
     off = KNOWN.get(promise.kind, {}).get(promise.name)
-    marks = () if off is None else (pytest.mark.xfail(strict=off > NEAR, reason=f"off by {off}"),)
+    marks = () if off is None else (pytest.mark.xfail(strict=off > 2 * ROUNDING, reason=f"off by {off}"),)
     return pytest.param(promise, marks=marks, id=f"{promise.kind}: {promise.name}")
 
 
 @pytest.mark.parametrize("promise", [marked(promise) for promise in PROMISES])
 def test_the_text_model_keeps_its_promise(promise: Promise, text_model: TextModel) -> None:
-    assert promise.measure(asking(text_model)) <= 0
+    known = promise.name in KNOWN.get(promise.kind, {})
+    assert promise.measure(asking(text_model)) <= (0 if known else ROUNDING)
 
 
 def test_every_broken_promise_is_one_that_was_made() -> None:

@@ -30,7 +30,10 @@ LEAST_TURN = 0.05
 """How far the valence has to move when something is said that does."""
 
 NEAR = 0.003
-"""This close to the line, another processor's rounding may fall on the other side of it."""
+"""This close to the line a promise is listed as broken, though it is kept on the processor that wrote the list."""
+
+ROUNDING = 0.02
+"""So far may another processor's integer kernels lie from this one's."""
 
 Ask = Callable[[list[str]], np.ndarray]
 """Probabilities (n, 3) of n texts."""
