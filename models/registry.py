@@ -86,6 +86,11 @@ def load_registry(path: Path = REGISTRY) -> Mapping[str, ModelEntry]:
     return {name: _entry(name, values) for name, values in entries.items()}
 
 
+def shipped() -> dict[str, str]:
+    """The digest of every weights file, by its path below `models`."""
+    return {entry.file: entry.sha256 for entry in load_registry().values()}
+
+
 @cache
 def load_calibration(name: str) -> Mapping[str, Any] | None:
     """What was measured of a model's calibration (`fusion`: of the fused verdict); None if nothing was.

@@ -13,7 +13,6 @@ holds what people chose to keep: store it as you store the database, and erase i
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from models.registry import sha256
 from service.database.database import FILE_NAME
 from service.database.urls import async_url, file_of, file_url
 from service.settings import Settings, load_settings
@@ -62,7 +62,7 @@ def save(folder: Path, url: URL) -> Manifest:
         _postgres("pg_dump", url, "--format=custom", "--no-owner", f"--file={copy}")
     copy.chmod(0o600)
     made = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    manifest = Manifest(copy.name, _digest(copy), copy.stat().st_size, made)
+    manifest = Manifest(copy.name, sha256(copy), copy.stat().st_size, made)
     (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
     return manifest
 
@@ -72,7 +72,7 @@ def check(folder: Path) -> Manifest:
     try:
         manifest = Manifest(**json.loads((folder / MANIFEST).read_text()))
         copy = folder / Path(manifest.file).name
-        digest = _digest(copy)
+        digest = sha256(copy)
     except (OSError, ValueError, TypeError) as error:
         raise BackupFailed(f"{folder} holds no backup: {error}.") from error
     if digest != manifest.sha256:
@@ -156,14 +156,6 @@ def _program(name: str) -> str:
     if found is None:
         raise BackupFailed(f"{name} is not installed; it comes with PostgreSQL's client programs.")
     return found
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def main(words: list[str] | None = None) -> int:

@@ -24,7 +24,7 @@ from deployment.facts import FOLDER, VERSION
 from deployment.release import acceptance, backup, gates
 from deployment.release.plan import Gates, Instance, ReleaseFailed
 from deployment.tools import tool
-from models.registry import WeightsMismatch, load_calibration, load_registry
+from models.registry import WeightsMismatch, load_calibration, load_registry, shipped
 from service.settings import Settings
 from ui.client import Client
 
@@ -53,9 +53,10 @@ def clean_checkout(_given: argparse.Namespace) -> None:
 
 
 def new_version(_given: argparse.Namespace) -> None:
-    """The version has not been released before"""
-    if f"v{VERSION}" in _git("tag", "--list").split():
-        raise Open(f"v{VERSION} is a tag already; raise service/__init__.py.")
+    """The version has not been released before with other contents"""
+    tag = f"v{VERSION}"
+    if tag in _git("tag", "--list").split() and tag not in _git("tag", "--points-at", "HEAD").split():
+        raise Open(f"{tag} is a tag of another commit; raise service/__init__.py.")
 
 
 def weights(_given: argparse.Namespace) -> None:
@@ -70,10 +71,9 @@ def weights(_given: argparse.Namespace) -> None:
 
 def calibration(_given: argparse.Namespace) -> None:
     """The published calibration was measured with these weights"""
-    shipped = {entry.file: entry.sha256 for entry in load_registry().values()}
     for name in (*load_registry(), "fusion"):
         record = load_calibration(name)
-        if record is not None and not record["weights_sha256"].items() <= shipped.items():
+        if record is not None and not record["weights_sha256"].items() <= shipped().items():
             raise Open(f"{name} was measured with other weights; run `make evaluate`.")
 
 

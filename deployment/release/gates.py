@@ -12,6 +12,7 @@ from deployment.release.plan import Gates, Instance, ReleaseFailed
 
 LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0
+_JSON = {"Content-Type": "application/json"}
 
 
 def wait_until_ready(instance: Instance, gates: Gates) -> None:
@@ -71,9 +72,6 @@ def counts(instance: Instance) -> Mapping[str, float]:
                 found["all"] += sample.value
                 found["failed"] += sample.value if sample.labels["status"].startswith("5") else 0.0
     return found
-
-
-_JSON = {"Content-Type": "application/json"}
 
 
 def _answers(instance: Instance) -> bool:

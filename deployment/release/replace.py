@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from deployment.release import front, gates
 from deployment.release.plan import Instance, Plan, ReleaseFailed, run
@@ -30,7 +30,8 @@ def blue_green(plan: Plan, version: str, say: Say = print) -> Instance:
         _step(say, f"send requests to {new.name}", lambda: front.point(plan.front, (new.host,), version))
         _step(say, f"{new.name} holds", lambda: gates.watch(new, plan.gates))
         undo.pop_all()
-    _step(say, f"stop {old.name}", lambda: run(old.stop, version, old.address))
+    with suppress(ReleaseFailed):  # it is said; the new version serves, whatever becomes of the old one
+        _step(say, f"stop {old.name}", lambda: run(old.stop, version, old.address))
     return new
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from models.evaluation import report, triplets
 from models.evaluation.answers import Answers, of_faces, of_texts, of_voices
-from models.evaluation.record import FOLDER, about, measured
+from models.evaluation.record import about, measured
 from models.evaluation.spoiling import blurred, mistyped, noisy
-from models.registry import ModelEntry, default_model
+from models.registry import CALIBRATION, ModelEntry, default_model
 from service.domain.labels import MODALITIES, Modality
 from service.runners import Models
 from service.runners.connect import connect
@@ -104,9 +104,9 @@ def main() -> None:
     page = report.page(records)
     print(page)
     if rows is None:
-        FOLDER.mkdir(exist_ok=True)
+        CALIBRATION.mkdir(exist_ok=True)
         for name, record in records.items():
-            (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+            (CALIBRATION / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
         report.PAGE.write_text(page)
 
 

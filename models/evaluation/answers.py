@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.training.data import read_table
+from models.training.data import decode, read_table
+from models.training.face_data import COLUMNS, EMOTIONS, enlarged, strict_majority
 from service.domain.fusion import Opinion
 from service.domain.labels import EMOTION_SENTIMENT, SENTIMENTS
-from service.features.speech import SAMPLE_RATE
 from service.media.decoder import Picture
 from service.media.sniff import Format
 from service.media.stream import Samples
@@ -29,19 +27,6 @@ from service.runners import Models
 
 UNTOLD = "surprised"
 """An emotion that tells next to nothing about the sentiment: its rows can't be right or wrong about it."""
-
-FERPLUS_EMOTIONS = {
-    "neutral": "neutral",
-    "happiness": "happy",
-    "surprise": "surprised",
-    "sadness": "sad",
-    "anger": "angry",
-    "disgust": "disgust",
-    "fear": "fearful",
-    "contempt": "contempt",
-}
-ENLARGED, BORDER, GREY = 4, 32, 128
-"""FER+ pictures are all face: enlarged and framed, a detector meets them as it meets a portrait."""
 
 TEXTS_AT_ONCE = 512
 AT_ONCE = 8
@@ -103,8 +88,10 @@ async def of_voices(models: Models, split: str, spoil: Spoil = untouched, most: 
 
 async def of_faces(models: Models, split: str, spoil: Spoil = untouched, most: int | None = None) -> Answers:
     """FER+ pictures with a strict majority of votes, as pictures."""
-    rows = read_table("face/ferplus", split)
-    told = some([(row, label) for row in rows if (label := majority(row)) not in (None, UNTOLD)], most)
+    rows = [row for row in read_table("face/ferplus", split) if row["keep"] or split == "test"]
+    winners = strict_majority(np.array([[row[column] for column in COLUMNS] for row in rows]))
+    pairs = [(row, EMOTIONS[winner]) for row, winner in zip(rows, winners, strict=True) if winner >= 0]
+    told = some([pair for pair in pairs if pair[1] != UNTOLD], most)
     said = await _all(told, lambda pair: look(models, spoil(picture(pair[0]["image"]))), f"faces, {split}")
     return _answers([found.opinions.get("face") for found in said], [sentiment_of(label) for _, label in told])
 
@@ -126,33 +113,7 @@ async def look(models: Models, pixels: NDArray[np.uint8]) -> Found:
 def picture(encoded: bytes) -> NDArray[np.uint8]:
     """A FER+ picture as RGB, enlarged and framed."""
     grey = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
-    large = cv2.resize(grey, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
-    framed = cv2.copyMakeBorder(large, *(BORDER,) * 4, cv2.BORDER_CONSTANT, value=GREY)
-    return np.repeat(framed[..., None], 3, axis=-1)
-
-
-def decode(encoded: bytes) -> NDArray[np.float32]:
-    """The sound of an encoded file as mono samples at `SAMPLE_RATE`."""
-    with av.open(io.BytesIO(encoded)) as container:
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-        frames = [resampled for frame in container.decode(audio=0) for resampled in resampler.resample(frame)]
-        frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
-
-
-def majority(row: dict) -> str | None:
-    """The emotion that more than half of the votes are for, single votes struck out (Barsoum et al. 2016).
-
-    None where there is none, and, outside the test split, for rows that are marked not to be kept.
-    """
-    if not row["keep"] and row["split"] != "test":
-        return None
-    votes = {name.removeprefix("votes_"): count for name, count in row.items() if name.startswith("votes_")}
-    counted = {name: count for name, count in votes.items() if count > 1}
-    first = max(counted, key=lambda name: counted[name], default=None)
-    if first is None or counted[first] * 2 <= sum(counted.values()):
-        return None
-    return FERPLUS_EMOTIONS.get(first)
+    return np.repeat(enlarged(grey)[..., None], 3, axis=-1)
 
 
 def sentiment_of(emotion: str) -> str:

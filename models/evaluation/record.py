@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +20,9 @@ from models.evaluation.measures import (
     set_coverage,
 )
 from models.registry import FOLDER as MODELS
+from models.registry import sha256
 from models.training.data import data_folder
 
-FOLDER = MODELS / "calibration"
 SHOWN_COVERAGES = ("0.80", "0.90", "0.95")
 
 Said = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -55,7 +53,7 @@ def about(data: str, tables: Iterable[str], weights: Mapping[str, str]) -> dict[
     """On what, of which weights and when."""
     return {
         "data": data,
-        "data_sha256": {table: _digest(data_folder() / f"{table}.parquet") for table in tables},
+        "data_sha256": {table: sha256(data_folder() / f"{table}.parquet") for table in tables},
         "weights_sha256": dict(weights),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "commit": commit(),
@@ -69,8 +67,3 @@ def commit() -> str:
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()

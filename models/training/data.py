@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
+import av
+import numpy as np
 from pyarrow import parquet
+
+from service.features.speech import SAMPLE_RATE, Samples
 
 HOMES = {
     "text/tweet_sentiment": "cardiffnlp/tweeteval and cbaziotis/datastories-semeval2017-task4",
@@ -38,3 +43,12 @@ def read_table(name: str, split: str | None = None) -> list[dict]:
         raise DataMissing(f"{path} is missing; the data's public home: {home}. Set SENTIMENT_DATA.")
     filters = [("split", "=", split)] if split else None
     return parquet.read_table(path, filters=filters).to_pylist()
+
+
+def decode(encoded: bytes) -> Samples:
+    """The sound of an encoded file as mono samples at `SAMPLE_RATE`."""
+    with av.open(io.BytesIO(encoded)) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        frames = [resampled for frame in container.decode(audio=0) for resampled in resampler.resample(frame)]
+        frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])

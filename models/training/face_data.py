@@ -192,6 +192,12 @@ def coarse_faces(split: str = "train") -> Faces:
     return Faces(pictures, landmarks, np.ones(len(rows), bool), targets, labels)
 
 
+def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A grey picture that is all face, larger and with room around it: so a detector meets it as a portrait."""
+    large = cv2.resize(picture, None, fx=ENLARGEMENT, fy=ENLARGEMENT, interpolation=cv2.INTER_CUBIC)
+    return cv2.copyMakeBorder(large, *(BORDER,) * 4, cv2.BORDER_CONSTANT, value=128)  # type: ignore[return-value]
+
+
 def find_landmarks(pictures: Sequence[NDArray[np.uint8]], teacher: Path) -> Iterator[NDArray[np.float32] | None]:
     """Five landmarks (5, 2) of each small grey picture by YuNet (Wu et al. 2023), None where it finds no face.
 
@@ -199,8 +205,7 @@ def find_landmarks(pictures: Sequence[NDArray[np.uint8]], teacher: Path) -> Iter
     """
     detector = cv2.FaceDetectorYN.create(str(teacher), "", (0, 0), TEACHER_THRESHOLD)
     for picture in pictures:
-        large = cv2.resize(picture, None, fx=ENLARGEMENT, fy=ENLARGEMENT, interpolation=cv2.INTER_CUBIC)
-        framed = cv2.copyMakeBorder(large, *(BORDER,) * 4, cv2.BORDER_CONSTANT, value=128)
+        framed = enlarged(picture)
         detector.setInputSize(framed.shape[::-1])
         faces = decode_yunet(detector.detect(cv2.cvtColor(framed, cv2.COLOR_GRAY2BGR))[1])
         best = max(faces, key=lambda face: face.score, default=None)

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.training.face_data import Faces, whole_picture
+from models.training.face_data import BORDER, ENLARGEMENT, Faces, enlarged, whole_picture
 from service.runners.face import FaceDetector
-
-ENLARGED = 4
-BORDER = 32
-GREY = 128
 
 
 def landmarks_of(picture: NDArray[np.uint8], detector: FaceDetector) -> NDArray[np.float32] | None:
     """Five landmarks (5, 2) in pixels of a grey picture, found with room around it; None where none are."""
-    large = cv2.resize(picture, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
-    framed = cv2.copyMakeBorder(large, *(BORDER,) * 4, cv2.BORDER_CONSTANT, value=GREY)
-    (found,) = detector.detect([np.repeat(framed[..., None], 3, axis=-1)])
+    (found,) = detector.detect([np.repeat(enlarged(picture)[..., None], 3, axis=-1)])
     if not isinstance(found, tuple) or not found:
         return None
-    return (max(found, key=lambda face: face.score).landmarks - BORDER) / ENLARGED
+    return (max(found, key=lambda face: face.score).landmarks - BORDER) / ENLARGEMENT
 
 
 def relocated(faces: Faces, detector: FaceDetector) -> Faces:

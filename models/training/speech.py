@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from models.registry import FOLDER
 from models.training.calibration import brier, ece, fit_temperature, macro_recall, softmax
-from models.training.data import read_table
+from models.training.data import decode, read_table
 from models.training.publish import publish
-from models.training.speech_clips import CORPORA, Clip, absent, decode, load_clips
+from models.training.speech_clips import CORPORA, Clip, absent, load_clips
 from models.training.speech_model import EMOTIONS, EmotionModel, export, pretrained, quantise
 from models.training.speech_trainer import Recipe, Tuning, fit_head, frozen_features, rows_of, standing
 from service.domain.labels import EMOTION_SENTIMENT, SENTIMENTS

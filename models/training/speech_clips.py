@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from models.training.data import read_table
+from models.training.data import decode, read_table
 from models.training.speech_model import EMOTIONS
 from service.features.speech import SAMPLE_RATE, Samples, speech_segments
 
@@ -54,15 +52,6 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
-
-
-def decode(encoded: bytes) -> Samples:
-    """The sound of an encoded file as mono samples at `SAMPLE_RATE`."""
-    with av.open(io.BytesIO(encoded)) as container:
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-        frames = [resampled for frame in container.decode(audio=0) for resampled in resampler.resample(frame)]
-        frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
 def load_clips(work: Path, window_seconds: float) -> list[Clip]:

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.training.data import read_table
-from models.training.speech_clips import decode
+from models.training.data import decode, read_table
 from service.domain.analysis import Transcript
 from service.runners.transcript import TranscriptModel
 

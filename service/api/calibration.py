@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.registry import load_calibration, load_registry
+from models.registry import load_calibration, load_registry, shipped
 from service.api.documented import ETAG_HEADER, NOT_MODIFIED, problem_responses, routes_about
 from service.api.models import with_etag
 from service.api.problems import ProblemError
@@ -42,11 +42,7 @@ def view(name: str, record: Mapping[str, Any]) -> CalibrationView:
     return CalibrationView(
         name=name,
         **{key: record[key] for key in ("model", "data", "data_sha256", "weights_sha256", "date", "commit")},
-        current=dict(record["weights_sha256"]).items() <= _weights().items(),
+        current=dict(record["weights_sha256"]).items() <= shipped().items(),
         measured={what: MeasuredCalibration(**{key: one[key] for key in SHARED}) for what, one in judged.items()},
         robustness=record.get("robustness"),
     )
-
-
-def _weights() -> dict[str, str]:
-    return {entry.file: entry.sha256 for entry in load_registry().values()}

@@ -66,3 +66,14 @@ async def test_a_broken_or_an_old_backup_is_an_open_line(tmp_path: Path) -> None
 def test_a_service_that_is_not_there_leaves_lines_open() -> None:
     lines = told("after", address="http://127.0.0.1:9")
     assert len([line for line in lines if line.startswith("OPEN")]) == 4
+
+
+@pytest.mark.parametrize(("tags", "here", "is_open"), [("", "", False), ("v{}", "v{}", False), ("v{}", "", True)])
+def test_a_version_may_be_released_from_its_own_tag_and_from_no_other_commit(
+    monkeypatch: pytest.MonkeyPatch, tags: str, here: str, is_open: bool
+) -> None:
+    said = {"--list": tags.format(checklist.VERSION), "--points-at": here.format(checklist.VERSION)}
+    monkeypatch.setattr(checklist, "_git", lambda _tag, which, *_: said[which])
+    lines: list[str] = []
+    checklist.go_through((checklist.new_version,), Namespace(), lines.append)
+    assert lines[0].startswith("OPEN") == is_open

@@ -13,7 +13,7 @@ pytest.importorskip("onnx", reason="needs the extra [train]")
 
 @pytest.fixture(scope="module")
 def speech(samples: Path) -> np.ndarray:
-    from models.training.speech_clips import decode
+    from models.training.data import decode
 
     return decode((samples / "audio" / "jfk_16k_s16.wav").read_bytes())
 
