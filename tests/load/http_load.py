@@ -22,7 +22,7 @@ class Result:
     sent: list[tuple[float, float, int]] = field(default_factory=list)
     """Of each answer: when it was asked for (`time.perf_counter`), the seconds from then on, and its status."""
     broken: int = 0
-    """Connections that failed while an answer was awaited."""
+    """Requests that were sent and never answered in full."""
 
     @property
     def per_second(self) -> float:
@@ -31,7 +31,7 @@ class Result:
 
     @property
     def errors(self) -> int:
-        """Answers other than 200, and broken connections."""
+        """Answers other than 200, and requests without one."""
         return self.broken + sum(count for status, count in self.statuses.items() if status != 200)
 
     def percentile(self, share: float) -> float:
@@ -75,9 +75,9 @@ async def load(
 
 
 def _schedule(start: float, seconds: float, rate: float) -> Iterator[float]:
-    """When each next request is due, for all connections together."""
+    """When each next request is due, for all connections together; the first of each kind not at the same moment."""
     for turn in itertools.count():
-        due = start + turn / rate if rate else time.perf_counter()
+        due = start + (turn + 0.5) / rate if rate else time.perf_counter()
         if due > start + seconds:
             return
         yield due
@@ -86,28 +86,61 @@ def _schedule(start: float, seconds: float, rate: float) -> Iterator[float]:
 async def _connection(
     address: tuple[str, int], source: Iterator[bytes], schedule: Iterator[float], result: Result
 ) -> None:
-    reader, writer = await asyncio.open_connection(*address)
+    """One request after the other; a connection that the service has closed between two is opened again."""
+    client = _Client(address)
     try:
         for due in schedule:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             asked = time.perf_counter()
-            writer.write(next(source))
-            status = await _read_answer(reader)
+            try:
+                status = await client.ask(next(source))
+            except (OSError, asyncio.IncompleteReadError):
+                result.broken += 1
+                client.close()
+                continue
             result.latencies.append(time.perf_counter() - due)
             result.sent.append((asked, time.perf_counter() - asked, status))
             result.statuses[status] = result.statuses.get(status, 0) + 1
-    except (OSError, asyncio.IncompleteReadError):
-        result.broken += 1
     finally:
-        writer.close()
+        client.close()
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> int:
+class _Client:
+    """A connection that is open when it is needed, as that of any client of HTTP/1.1."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> int:
+        """The status of the answer. Raises `OSError` or `IncompleteReadError` if none came."""
+        reader, writer = await self._open()
+        writer.write(request)
+        status, last = await _read_answer(reader)
+        if last:
+            self.close()
+        return status
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None or self._streams[0].at_eof():
+            self.close()
+            self._streams = await asyncio.open_connection(*self._address)
+        return self._streams
+
+    def close(self) -> None:
+        """Until the next request."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
+    """The status, and whether the service closes the connection after it."""
     head = await reader.readuntil(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    lengths = (line.split(b":")[1] for line in lines[1:] if line.lower().startswith(b"content-length:"))
-    await reader.readexactly(int(next(lengths)))
-    return int(lines[0].split()[1])
+    first, *lines = head.lower().split(b"\r\n")
+    headers = dict(line.split(b": ", 1) for line in lines if line)
+    await reader.readexactly(int(headers[b"content-length"]))
+    return int(first.split()[1]), headers.get(b"connection") == b"close"
 
 
 def _head(host: str, path: str, content_type: str, length: int) -> bytes:

@@ -58,6 +58,7 @@ async def _every(interval: float, seconds: float, visit: Visit) -> Result:
     """A visit each interval, whether or not the one before is over."""
     result, started = Result(), time.perf_counter()
     visits = []
+    await asyncio.sleep(interval / 2)
     while time.perf_counter() - started < seconds:
         visits.append(asyncio.create_task(_timed(visit, result)))
         await asyncio.sleep(interval)
