@@ -12,7 +12,7 @@ import yaml
 
 from deployment.facts import VERSION, facts
 from tests.deployment.conftest import Program, run
-from tests.deployment.manifest_checks import EVERYWHERE, IN_PRODUCTION, Check
+from tests.deployment.manifest_checks import EVERYWHERE, IN_PRODUCTION, Check, runners_are_apart
 from tests.deployment.manifests import (
     CHART,
     GATEWAY,
@@ -29,6 +29,9 @@ from tests.deployment.manifests import (
 )
 
 BY_GATEWAY = ("--set", "gateway.enabled=true,ingress.enabled=false")
+APART = ("--set", "runners.enabled=true")
+FRONTS = ("ingress", "gateway", "distributed")
+"""What stands in front of a release, and one with its runners apart."""
 OF_HELM = ("helm.sh/", "checksum/", "app.kubernetes.io/managed-by")
 """Labels and annotations that only Helm has: its own, and the digest that starts new pods for a new configuration."""
 OF_KUSTOMIZE = frozenset({"Namespace/multimodal-sentiment"})
@@ -39,7 +42,8 @@ OF_KUSTOMIZE = frozenset({"Namespace/multimodal-sentiment"})
 def releases(program: Program) -> dict[str, list[Object]]:
     """The objects of a release as the chart has its values, and of one behind a Gateway."""
     helm = program("helm")
-    return {"ingress": template(helm, CHART), "gateway": template(helm, CHART, *BY_GATEWAY)}
+    options = {"ingress": (), "gateway": BY_GATEWAY, "distributed": APART}
+    return {front: template(helm, CHART, *options[front]) for front in FRONTS}
 
 
 def test_the_linter_has_nothing_against_the_chart(program: Program) -> None:
@@ -53,18 +57,22 @@ def test_the_linter_sees_a_broken_template(program: Program, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("check", (*EVERYWHERE, *IN_PRODUCTION), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("front", ("ingress", "gateway"))
+@pytest.mark.parametrize("front", FRONTS)
 def test_a_release_keeps_what_kustomize_keeps(releases: dict[str, list[Object]], front: str, check: Check) -> None:
     assert check(releases[front]) == []
 
 
-@pytest.mark.parametrize("front", ("ingress", "gateway"))
-def test_a_release_is_the_production_of_kustomize(
+def test_runners_apart_are_as_in_kustomize(releases: dict[str, list[Object]]) -> None:
+    assert runners_are_apart(releases["distributed"]) == []
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_release_is_that_of_kustomize(
     program: Program, releases: dict[str, list[Object]], front: str, tmp_path: Path
 ) -> None:
     files = copy_with(KUBERNETES, tmp_path / "kubernetes", *([GATEWAY] if front == "gateway" else []))
-    expected = kustomize(program("kubectl"), files / "overlays" / "production")
-    assert differences(releases[front], expected) == []
+    overlay = "distributed" if front == "distributed" else "production"
+    assert differences(releases[front], kustomize(program("kubectl"), files / "overlays" / overlay)) == []
 
 
 def test_a_difference_to_kustomize_is_seen(program: Program, tmp_path: Path) -> None:
@@ -73,6 +81,21 @@ def test_a_difference_to_kustomize_is_seen(program: Program, tmp_path: Path) -> 
     assert differences(template(program("helm"), broken), expected) == [
         "HorizontalPodAutoscaler/multimodal-sentiment: differs"
     ]
+
+
+def test_a_difference_of_the_runners_is_seen(program: Program, tmp_path: Path) -> None:
+    change = Change("templates/runners.yaml", "seconds: 5", "seconds: 6")
+    found = template(program("helm"), copy_with(CHART, tmp_path / "chart", change), *APART)
+    expected = kustomize(program("kubectl"), KUBERNETES / "overlays" / "distributed")
+    names = facts()["runners"]["names"]
+    assert differences(found, expected) == sorted(
+        f"Deployment/multimodal-sentiment-{name}-runner: differs" for name in names
+    )
+
+
+def test_runners_without_network_policies_are_refused(program: Program) -> None:
+    with pytest.raises(NotRendered, match="takes pickles"):
+        template(program("helm"), CHART, *APART, "--set", "networkPolicies.enabled=false")
 
 
 def test_another_release_is_named_by_its_own_name(program: Program) -> None:
@@ -85,12 +108,14 @@ def test_another_release_is_named_by_its_own_name(program: Program) -> None:
 
 
 def test_a_port_is_said_once(program: Program) -> None:
-    found = template(program("helm"), CHART, "--set", "service.port=9000,ui.port=9001")
+    found = template(program("helm"), CHART, *APART, "--set", "service.port=9000,ui.port=9001")
     given = {pod.role: pod.environment(found) for pod in pods(found, "service", "ui")}
     assert (given["service"]["PORT"], given["ui"]["UI_PORT"]) == ("9000", "9001")
     assert given["ui"]["SENTIMENT_API_URL"] == "http://multimodal-sentiment:9000"
     ports = {service["spec"]["ports"][0]["port"] for service in of_kind(found, "Service")}
     assert ports == {9000, 9001}
+    (gateway,) = pods(found, "service")
+    assert ":8000" not in gateway.environment(found)["BENTOML_SERVE_DEPENDS"]
 
 
 def test_what_a_cluster_does_not_have_can_be_left_out(program: Program) -> None:
@@ -119,6 +144,7 @@ def test_a_secret_of_yours_is_used_instead(program: Program) -> None:
         ("service.resources.limits.memory=2GB", "/service/resources/limits/memory"),
         ("service.autoscaling.cpuPercent=700", "/service/autoscaling/cpuPercent"),
         ("worker.metricsPort=80", "/worker/metricsPort"),
+        ("runners.memoryBytes=1Gi", "/runners/memoryBytes"),
         ("environment.SENTIMENT_AUTH=maybe", "/environment/SENTIMENT_AUTH"),
         ("environment.PATH=here", "'PATH'"),
         ("environment.PORT=9000", "'PORT'"),

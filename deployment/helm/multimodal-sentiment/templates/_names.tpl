@@ -39,6 +39,11 @@ labels:
 {{ $root.Values.image.registry }}/{{ index $root.Values.image (index . 1) }}:{{ $root.Values.image.tag | default $root.Chart.AppVersion }}
 {{- end }}
 
+{{/* The models that have a Deployment of their own with `runners.enabled`; the text model stays in the gateway. */}}
+{{- define "sentiment.runners" -}}
+speech face transcript
+{{- end }}
+
 {{- define "sentiment.secret" -}}
 {{ .Values.secrets.existing | default (include "sentiment.name" .) }}
 {{- end }}

@@ -100,6 +100,11 @@ strategy:
     maxUnavailable: 0
 {{- end }}
 
+{{/* Gateway or runner without the others beside it; BENTOML_SERVE_SERVICE_NAME says which. */}}
+{{- define "sentiment.startAlone" -}}
+[python, -m, bentoml_cli._internal.start, start-http-server, "service.app:Gateway"]
+{{- end }}
+
 {{- define "sentiment.volumes" -}}
 volumes:
   - name: tmp
