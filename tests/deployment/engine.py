@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -106,13 +107,15 @@ def ui_image(engine: Engine) -> None:
 
 
 def standins(engine: Engine) -> None:
-    """Load what stands for PostgreSQL, Redis, nginx and Prometheus; build it if it was not yet."""
-    archive = BUILT / "standins.tar"
+    """Load what stands for the images of others, PostgreSQL's and so on; build it if it is not there."""
+    said = b"".join((STANDINS / name).read_bytes() for name in ("build.sh", "postgres.sh"))
+    folder = BUILT / f"standins-{hashlib.sha256(said).hexdigest()[:12]}"
+    archive = folder / "standins.tar"
     if not archive.exists():
         for program in ("buildah", "mmdebstrap"):
             if shutil.which(program) is None:
                 pytest.skip(f"{program} is not here: install Debian's package `{program}`")
-        engine.run("bash", STANDINS / "build.sh", BUILT)
+        engine.run("bash", STANDINS / "build.sh", folder)
     engine.run("sh", STANDINS / "tag.sh", archive)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from deployment.facts import facts
 from service.settings import Settings as ServiceSettings
@@ -20,6 +21,11 @@ def known(program: str) -> frozenset[str]:
         aliases = {"SENTIMENT_API_URL"}
         return frozenset({f"UI_{name.upper()}" for name in UiSettings.model_fields} | aliases | FOREIGN)
     return frozenset({variable(name) for name in ServiceSettings.model_fields} | FOREIGN)
+
+
+def unequal(pairs: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """What is not as it should be: by what it is called, what it is and what it should be."""
+    return [f"{name}: {found!r}, not {wanted!r}" for name, (found, wanted) in pairs.items() if found != wanted]
 
 
 def differences(

@@ -13,7 +13,7 @@ import yaml
 from deployment.facts import facts, image
 from service.settings import Settings
 from tests.deployment.conftest import Program, run
-from tests.deployment.environments import differences
+from tests.deployment.environments import differences, unequal
 
 FOLDER = Path(__file__).parents[2] / "deployment" / "gcp"
 BY_DISCOVERY = Path(__file__).with_name("cloud_run_by_discovery.py")
@@ -56,7 +56,7 @@ def problems(name: str, service: Service) -> list[str]:
         "alive": (probes["livenessProbe"]["path"], fact.get("live", fact["health"])),
         "always on": (revision["metadata"]["annotations"]["run.googleapis.com/cpu-throttling"], "false"),
     }
-    return found + [f"{key}: {is_!r}, not {wanted!r}" for key, (is_, wanted) in pairs.items() if is_ != wanted]
+    return found + unequal(pairs)
 
 
 @pytest.mark.parametrize("name", ["service", "ui"])

@@ -14,28 +14,22 @@ from typing import Any
 import pytest
 import yaml
 
-from deployment.facts import facts, image
-from service.settings import Settings, variable
+from service.settings import Settings
+from tests.deployment import compose_checks as checks
+from tests.deployment.compose_checks import EVERYWHERE, IN_SWARM, Check
 from tests.deployment.conftest import Program, run
 from tests.deployment.engine import Engine, copied, docker_engine, service_image, standins, steady, ui_image, wait
 from tests.serving import CHECKOUT
-from ui.settings import Settings as PageSettings
 
 FOLDER = CHECKOUT / "deployment" / "compose"
 FILES = {name: FOLDER / name for name in ("docker-compose.yml", "docker-compose.prod.yml")}
-WITHOUT_GRAFANA = ("service", "worker", "ui", "nginx", "postgres", "redis", "prometheus")
+WITHOUT_GRAFANA = ("service", "worker", "ui", "nginx", "postgres", "redis", "prometheus", "alertmanager")
 """Grafana is in no package, so there is no image of it here."""
-MACHINE = "docker-compose.yml"
+MACHINE, SWARM = FILES
 
 
 def tree(name: str) -> dict[str, Any]:
     return yaml.safe_load(FILES[name].read_text())
-
-
-@pytest.fixture(params=FILES)
-def services(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The services of each of the two files."""
-    return tree(request.param)["services"]
 
 
 def resolved(program: Program, file: Path) -> subprocess.CompletedProcess[str]:
@@ -68,55 +62,68 @@ def test_compose_refuses_a_misspelt_file(program: Program, tmp_path: Path, right
     assert resolved(program, file).returncode != 0
 
 
-def test_the_images_are_those_of_the_facts_and_pinned(services: dict[str, Any]) -> None:
-    for name, one in services.items():
-        told = one["image"]
-        if name in ("service", "worker"):
-            assert told == f"${{SERVICE_IMAGE:-{image('service')}}}"
-        elif name == "ui":
-            assert told == f"${{UI_IMAGE:-{image('ui')}}}"
-        else:
-            assert told.rpartition(":")[2] not in ("", "latest")
+CHECKED = [(check, name) for check in EVERYWHERE for name in FILES] + [(check, SWARM) for check in IN_SWARM]
 
 
-def test_nothing_may_write_or_do_more_than_it_must(services: dict[str, Any]) -> None:
-    for name, one in services.items():
-        assert one["read_only"] is True, name
-        assert one["cap_drop"] == ["ALL"], name
-        assert one["user"] not in ("root", "0"), name
-        assert one["healthcheck"]["test"], name
-        assert not one.get("privileged") and "cap_add" not in one
-        limits = one["deploy"]["resources"]["limits"]
-        assert {"cpus", "memory"} <= set(limits), name
+@pytest.mark.parametrize(("check", "name"), CHECKED, ids=lambda one: getattr(one, "__name__", one))
+def test_a_file_keeps(check: Check, name: str) -> None:
+    assert check(tree(name)["services"]) == []
 
 
-def test_the_numbers_are_those_of_the_facts(services: dict[str, Any]) -> None:
-    service, page = facts()["service"], facts()["ui"]
-    assert services["service"]["deploy"]["resources"]["limits"]["cpus"] == "1.0"
-    assert services["service"]["deploy"]["resources"]["limits"]["memory"] == "2G"
-    assert (service["cpu_limit"], service["memory_limit"]) == ("1000m", "2Gi")
-    assert services["worker"]["command"] == facts()["worker"]["command"]
-    assert services["worker"]["environment"]["SENTIMENT_WORKER_METRICS_PORT"] == str(facts()["worker"]["metrics_port"])
-    for name in ("service", "worker"):
-        assert services[name]["stop_grace_period"] == f"{service['stop_seconds']}s"
-        assert services[name]["user"] == f"{facts()['image']['user']}:{facts()['image']['user']}"
-    assert f"http://service:{service['port']}" == services["ui"]["environment"]["SENTIMENT_API_URL"]
-    assert f":{page['port']}{page['health']}" in services["ui"]["healthcheck"]["test"][-1]
-    assert services["ui"]["deploy"]["resources"]["limits"] in (
-        {"cpus": "0.5", "memory": "512M"},
-        {"cpus": "0.5", "memory": "512M", "pids": 256},
-    )
+BROKEN: tuple[tuple[Check, str, str, str, str], ...] = (
+    (checks.images_are_those_of_the_facts_and_pinned, MACHINE, "sentiment:0.1.0", "sentiment:0.0.9", "service: image"),
+    (checks.images_are_those_of_the_facts_and_pinned, SWARM, "redis:7.4-bookworm", "redis:latest", "redis: image"),
+    (checks.nothing_may_write_or_do_more_than_it_must, MACHINE, "read_only: true", "read_only: false", "read-only"),
+    (checks.nothing_may_write_or_do_more_than_it_must, SWARM, "cap_drop: [ALL]", "cap_drop: []", "dropped"),
+    (checks.nothing_may_write_or_do_more_than_it_must, MACHINE, "user: nobody", "user: root", "prometheus: root"),
+    (checks.nothing_may_write_or_do_more_than_it_must, MACHINE, "memory: 128M, ", "", "alertmanager: limits"),
+    (checks.nothing_may_write_or_do_more_than_it_must, SWARM, "healthcheck: {test", "healthcheck: {tests", "health"),
+    (checks.numbers_are_those_of_the_facts, MACHINE, "memory: 2G", "memory: 3G", "service limits"),
+    (checks.numbers_are_those_of_the_facts, SWARM, "stop_grace_period: 50s", "stop_grace_period: 10s", "may end"),
+    (checks.numbers_are_those_of_the_facts, MACHINE, "PORT=8001", "PORT=8000", "health of the worker"),
+    (checks.numbers_are_those_of_the_facts, SWARM, "http://service:8000", "http://service:3000", "address"),
+    (checks.numbers_are_those_of_the_facts, SWARM, "service.worker", "service.works", "worker command"),
+    (checks.variables_are_settings, MACHINE, "SENTIMENT_QUEUE_URL", "SENTIMENT_QUEUE_URI", "QUEUE_URI is no setting"),
+    (
+        checks.variables_are_settings,
+        SWARM,
+        "[sentiment_database_url,",
+        "[sentiment_database,",
+        "DATABASE is no setting",
+    ),
+    (checks.variables_are_settings, MACHINE, 'THREADS: "1"', 'THREADS: "0"', "SENTIMENT_TEXT_THREADS"),
+    (checks.variables_are_settings, MACHINE, 'PORT: "8001"', 'PORT: "8000"', "metrics of the worker"),
+    (checks.five_are_replaced_two_by_two, SWARM, "replicas: 5", "replicas: 3", "replicas"),
+    (checks.five_are_replaced_two_by_two, SWARM, "start-first", "stop-first", "order"),
+    (checks.five_are_replaced_two_by_two, SWARM, "action: rollback", "action: pause", "failure"),
+    (
+        checks.names_stand_for_all_containers,
+        SWARM,
+        "mode: host",
+        "mode: ingress",
+        "pub",
+    ),
+    (
+        checks.names_stand_for_all_containers,
+        SWARM,
+        "mode: dnsrr",
+        "mode: vip",
+        "names",
+    ),
+)
+"""Check, file, what is changed in it, and a word of what the check says then."""
 
 
-def test_each_variable_is_a_setting(services: dict[str, Any]) -> None:
-    """A misspelt one would be ignored without a word."""
-    known = {variable(name) for name in Settings.model_fields}
-    for name in ("service", "worker"):
-        one = services[name]
-        assert set(one["environment"]) <= known
-        assert {secret.upper() for secret in one["secrets"]} <= known
-    page = {f"UI_{name.upper()}" for name in PageSettings.model_fields}
-    assert {secret.upper() for secret in services["ui"]["secrets"]} <= page
+@pytest.mark.parametrize(("check", "name", "right", "wrong", "said"), BROKEN, ids=lambda one: str(one)[:40])
+def test_a_check_sees_a_broken_copy(check: Check, name: str, right: str, wrong: str, said: str) -> None:
+    text = FILES[name].read_text()
+    assert right in text
+    findings = check(yaml.safe_load(text.replace(right, wrong, 1))["services"])
+    assert any(said in finding for finding in findings), findings
+
+
+def test_every_check_was_seen_to_fail() -> None:
+    assert {check for check, _ in CHECKED} == {case[0] for case in BROKEN}
 
 
 def test_secrets_are_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:
@@ -211,6 +218,17 @@ def test_prometheus_sees_service_and_worker(engine: Engine, house: Path) -> None
         return {"multimodal-sentiment", "multimodal-sentiment-worker"} <= up
 
     wait(both, 60)
+
+
+@pytest.mark.long
+def test_prometheus_knows_whom_to_tell_of_an_alert(engine: Engine, house: Path) -> None:
+    def asked(address: str) -> str:
+        return engine.run(*engine.inside("curl", "-s", f"http://127.0.0.1:{address}"), check=False)
+
+    wait(lambda: "http://alertmanager:9093/api/v2/alerts" in asked("9090/api/v1/alertmanagers"), 60)
+    assert "receiver: pages" in json.loads(asked("9093/api/v2/status"))["config"]["original"]
+    there = ("compose", "exec", "-T", "prometheus", "wget", "-q", "-O", "-", "http://alertmanager:9093/-/ready")
+    engine.docker(*there, cwd=house)
 
 
 @pytest.mark.long

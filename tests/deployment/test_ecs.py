@@ -14,7 +14,7 @@ import pytest
 from deployment.aws.ecs.task_definitions import FILES, FOLDER, TEMPLATE, definition, template
 from deployment.facts import facts, image
 from tests.deployment.conftest import Program, run
-from tests.deployment.environments import differences
+from tests.deployment.environments import differences, unequal
 
 Stack = dict[str, Any]
 DUMMY = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-west-1"}
@@ -105,7 +105,7 @@ def wrong_numbers(stack: Stack) -> list[str]:
         "memory alarm": (of("MemoryAlarm", "Threshold"), 100 * facts()["targets"]["memory_ratio"]),
         "tls": (of("Secure", "SslPolicy"), "ELBSecurityPolicy-TLS13-1-3-2021-06"),
     }
-    return [f"{name}: {found!r}, not {wanted!r}" for name, (found, wanted) in pairs.items() if found != wanted]
+    return unequal(pairs)
 
 
 def target(resources: Stack, policy: str) -> float:

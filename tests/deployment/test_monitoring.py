@@ -194,6 +194,15 @@ def test_scrape_targets_are_the_names_that_compose_gives():
         assert port == str(facts()["worker"]["metrics_port"])
 
 
+def test_alerts_go_to_the_alertmanager_that_compose_starts_with_these_routes():
+    (manager,) = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["alerting"]["alertmanagers"]
+    ((name, _, port),) = [target.partition(":") for one in manager["static_configs"] for target in one["targets"]]
+    services = yaml.safe_load((FOLDER.parent / "compose" / "docker-compose.yml").read_text())["services"]
+    assert services[name]["ports"][0].endswith(f":{port}")
+    assert "../monitoring/alertmanager.yml:/etc/alertmanager/alertmanager.yml:ro" in services[name]["volumes"]
+    assert set(services[name]["networks"]) & set(services["prometheus"]["networks"])
+
+
 @pytest.mark.parametrize("file", sorted(TESTS.glob("*.yml")), ids=lambda file: file.stem)
 def test_alerts_fire_when_they_should_and_not_when_all_is_within_bounds(program: Program, file: Path):
     done = run(program("promtool"), "test", "rules", file.name, cwd=TESTS)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from deployment.facts import facts, image
+from deployment.facts import image
 from service.access.key_ring import KeyRecord, new_key
 from tests.deployment.conftest import run
 from tests.deployment.engine import Engine, copied, docker_engine, light_image, service_image, standins, steady, wait
@@ -47,23 +47,6 @@ def test_docker_refuses_a_misspelt_stack(tmp_path: Path, right: str, wrong: str)
     assert right in text
     file.write_text(text.replace(right, wrong, 1))
     assert checked(file) != 0
-
-
-def test_five_are_replaced_two_by_two_successor_first_and_back_if_that_fails() -> None:
-    deploy = yaml.safe_load(FILE.read_text())["services"]["service"]["deploy"]
-    update, again = deploy["update_config"], deploy["restart_policy"]
-    assert deploy["replicas"] == 5
-    assert (update["parallelism"], update["delay"]) == (2, "10s")
-    assert (update["order"], update["failure_action"]) == ("start-first", "rollback")
-    assert again["condition"] == "on-failure"
-    assert deploy["resources"]["limits"] == {"cpus": "1.0", "memory": "2G"}
-    assert facts()["service"]["memory_limit"] == "2Gi"
-
-
-def test_clients_keep_their_addresses_and_names_stand_for_all_containers() -> None:
-    services = yaml.safe_load(FILE.read_text())["services"]
-    assert [port["mode"] for one in services.values() for port in one.get("ports", ())] == ["host", "host"]
-    assert {one["deploy"]["endpoint_mode"] for one in services.values()} == {"dnsrr"}
 
 
 def smaller(folder: Path, **replicas: int) -> Path:
