@@ -22,6 +22,7 @@ COLUMNS = (
     "valence",
     "confidence",
     *SENTIMENTS,
+    "emotion",
     *(f"{modality}_label" for modality in MODALITIES),
     *(f"{modality}_weight" for modality in MODALITIES),
     "conflict",
@@ -71,6 +72,7 @@ def _cells(analysis: Mapping[str, Any]) -> list[Any]:
         *(analysis[name] for name in ("id", "created", "kind")),
         *(verdict[name] for name in ("label", "reason", "valence", "confidence")),
         *(verdict["probabilities"].get(label) for label in SENTIMENTS),
+        strongest(analysis["emotions"]),
         *(parts.get(modality, {}).get("sentiment", {}).get("label") for modality in MODALITIES),
         *(weights.get(modality) for modality in MODALITIES),
         fusion["conflict"],
@@ -78,6 +80,11 @@ def _cells(analysis: Mapping[str, Any]) -> list[Any]:
         (analysis["media"] or {}).get("seconds"),
         " ".join(notice["code"] for notice in analysis["warnings"]),
     ]
+
+
+def strongest(emotions: Mapping[str, float]) -> str:
+    """The most probable emotion, or nothing where none was told."""
+    return max(emotions, key=emotions.__getitem__, default="")
 
 
 def harmless(text: str) -> str:

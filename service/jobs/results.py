@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from service.history.export import harmless
+from service.history.export import harmless, strongest
 
 BLOCK_BYTES = 256 * 1024
 COLUMNS = (
@@ -21,6 +21,7 @@ COLUMNS = (
     "negative",
     "neutral",
     "positive",
+    "emotion",
     "abstained",
     "reason",
     "problem",
@@ -67,7 +68,7 @@ def as_csv(path: Path) -> Iterator[bytes]:
 
 def _cells(number: int, answer: dict[str, Any]) -> list[Any]:
     if "sentiment" not in answer:
-        return [number, *[""] * 8, answer["code"], harmless(answer["detail"]), ""]
+        return [number, *[""] * 9, answer["code"], harmless(answer["detail"]), ""]
     sentiment = answer["sentiment"]
     probabilities = sentiment["probabilities"]
     text = answer["modalities"].get("text", {}).get("text", "")
@@ -76,6 +77,7 @@ def _cells(number: int, answer: dict[str, Any]) -> list[Any]:
         sentiment["label"] or "",
         *(round(sentiment[name], 6) for name in ("valence", "confidence")),
         *(round(probabilities[name], 6) for name in ("negative", "neutral", "positive")),
+        strongest(answer["emotions"]),
         str(sentiment["abstained"]).lower(),
         sentiment["reason"] or "",
         "",

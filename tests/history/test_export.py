@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -45,6 +46,11 @@ async def test_a_table_has_a_line_for_each_analysis():
 
 async def test_an_empty_table_has_its_header():
     assert (await whole(as_csv(stored()))).split(",")[0] == "id"
+
+
+async def test_the_strongest_emotion_stands_in_the_table():
+    rows = await table(replace(analysis(), emotions={"sad": 0.2, "happy": 0.7, "neutral": 0.1}), analysis())
+    assert [row["emotion"] for row in rows] == ["happy", ""]
 
 
 async def test_a_withheld_verdict_has_empty_cells_and_its_reason():
