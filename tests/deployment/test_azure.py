@@ -15,7 +15,7 @@ from huey.storage import RedisStorage
 from deployment.facts import facts, image
 from service.jobs import queue
 from tests.deployment.conftest import Program, run
-from tests.deployment.environments import differences
+from tests.deployment.environments import differences, unequal
 
 FOLDER = Path(__file__).parents[2] / "deployment" / "azure"
 FILES = ("container-instances", "container-apps")
@@ -137,15 +137,26 @@ def test_a_group_has_two_processors_and_four_gigabytes_for_the_service():
     assert group["ipAddress"]["type"] == "Private"  # a group speaks no TLS
 
 
-def test_apps_scale_as_far_as_the_facts_and_by_the_measured_concurrency():
-    template, service = loaded("container-apps"), facts()["service"]
+def wrongly_scaled(template: Template) -> list[str]:
+    """As far as the facts, and by the measured concurrency."""
+    service = facts()["service"]
     scale = app(template, "multimodal-sentiment")["template"]["scale"]
-    assert (scale["minReplicas"], scale["maxReplicas"]) == (service["replicas"], service["max_replicas"])
+    page = app(template, "multimodal-sentiment-ui")["template"]["scale"]
     rules = {rule["name"]: rule.get("http", rule.get("custom"))["metadata"] for rule in scale["rules"]}
-    assert rules["requests"]["concurrentRequests"] == str(service["concurrency"])
-    assert rules["cpu"]["value"] == str(service["target_cpu_percent"])
-    assert rules["memory"]["value"] == str(service["target_memory_percent"])
-    assert app(template, "multimodal-sentiment-ui")["template"]["scale"]["minReplicas"] == facts()["ui"]["replicas"]
+    least_and_most = (service["replicas"], service["max_replicas"])
+    return unequal(
+        {
+            "replicas": ((scale["minReplicas"], scale["maxReplicas"]), least_and_most),
+            "requests": (rules["requests"]["concurrentRequests"], str(service["concurrency"])),
+            "cpu": (rules["cpu"]["value"], str(service["target_cpu_percent"])),
+            "memory": (rules["memory"]["value"], str(service["target_memory_percent"])),
+            "pages": (page["minReplicas"], facts()["ui"]["replicas"]),
+        }
+    )
+
+
+def test_apps_scale_as_far_as_the_facts_and_by_the_measured_concurrency():
+    assert wrongly_scaled(loaded("container-apps")) == []
 
 
 def test_workers_scale_by_the_list_that_the_queue_really_is():
@@ -246,6 +257,22 @@ def _first(template: Template) -> dict[str, Any]:
 
 def _environment(template: Template) -> list[dict[str, str]]:
     return _first(template)["env"]
+
+
+SCALED: dict[str, Callable[[Template], Any]] = {
+    "replicas": lambda t: service_app(t)["template"]["scale"].update(minReplicas=0),
+    "requests": lambda t: service_app(t)["template"]["scale"]["rules"][0]["http"]["metadata"].update(
+        concurrentRequests="80"
+    ),
+    "pages": lambda t: app(t, "multimodal-sentiment-ui")["template"]["scale"].update(minReplicas=1),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_other_scaling_is_noticed(name: str):
+    broken = copy.deepcopy(loaded("container-apps"))
+    SCALED[name](broken)
+    assert [finding.partition(":")[0] for finding in wrongly_scaled(broken)] == [name]
 
 
 @pytest.mark.parametrize("name", DIFFERENT)

@@ -37,13 +37,18 @@ def container(service: Service) -> dict[str, Any]:
     return one
 
 
+def annotations(service: Service) -> dict[str, str]:
+    """Of a revision."""
+    return service["spec"]["template"]["metadata"]["annotations"]
+
+
 def plain(service: Service) -> dict[str, str]:
     return {pair["name"]: pair["value"] for pair in container(service)["env"] if "value" in pair}
 
 
 def problems(name: str, service: Service) -> list[str]:
     """Where a file differs from the facts."""
-    one, revision = container(service), service["spec"]["template"]
+    one = container(service)
     secrets = [pair["name"] for pair in one["env"] if "valueFrom" in pair]
     found = differences(name, plain(service), secrets, OTHERWISE[name])
     fact = facts()[name]
@@ -54,7 +59,7 @@ def problems(name: str, service: Service) -> list[str]:
         "probed ports": ({probe["port"] for probe in probes.values()}, {fact["port"]}),
         "started": (probes["startupProbe"]["path"], fact.get("ready", fact["health"])),
         "alive": (probes["livenessProbe"]["path"], fact.get("live", fact["health"])),
-        "always on": (revision["metadata"]["annotations"]["run.googleapis.com/cpu-throttling"], "false"),
+        "always on": (annotations(service)["run.googleapis.com/cpu-throttling"], "false"),
     }
     return found + unequal(pairs)
 
@@ -64,12 +69,35 @@ def test_a_file_agrees_with_the_facts(name: str):
     assert problems(name, loaded(name)) == []
 
 
+def wrongly_scaled(service: Service) -> list[str]:
+    """From one to a hundred instances, by the measured concurrency."""
+    revision = service["spec"]["template"]
+    scale = {key.rpartition("/")[2]: value for key, value in annotations(service).items()}
+    return unequal(
+        {
+            "instances": ((scale["minScale"], scale["maxScale"]), ("1", "100")),
+            "concurrency": (revision["spec"]["containerConcurrency"], facts()["service"]["concurrency"]),
+            "limits": (container(service)["resources"]["limits"], {"cpu": "2", "memory": "4Gi"}),
+        }
+    )
+
+
 def test_the_service_scales_from_one_to_a_hundred_by_the_measured_concurrency():
-    revision = loaded("service")["spec"]["template"]
-    scale = {key.rpartition("/")[2]: value for key, value in revision["metadata"]["annotations"].items()}
-    assert (scale["minScale"], scale["maxScale"]) == ("1", "100")
-    assert revision["spec"]["containerConcurrency"] == facts()["service"]["concurrency"]
-    assert container(loaded("service"))["resources"]["limits"] == {"cpu": "2", "memory": "4Gi"}
+    assert wrongly_scaled(loaded("service")) == []
+
+
+SCALED: dict[str, Callable[[Service], Any]] = {
+    "instances": lambda one: annotations(one).update({"autoscaling.knative.dev/minScale": "0"}),
+    "concurrency": lambda one: one["spec"]["template"]["spec"].update(containerConcurrency=80),
+    "limits": lambda one: container(one)["resources"]["limits"].update(cpu="1"),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_other_scaling_is_noticed(name: str):
+    broken = copy.deepcopy(loaded("service"))
+    SCALED[name](broken)
+    assert [finding.partition(":")[0] for finding in wrongly_scaled(broken)] == [name]
 
 
 def test_the_service_is_gone_before_it_would_be_killed_and_takes_what_gets_through():
@@ -98,8 +126,7 @@ def test_files_are_what_google_describes(program: Program):
 
 
 def annotated(service: Service, place: str, name: str) -> None:
-    metadata = service["metadata"] if place == "Service" else service["spec"]["template"]["metadata"]
-    metadata["annotations"][name] = "x"
+    (service["metadata"]["annotations"] if place == "Service" else annotations(service))[name] = "x"
 
 
 UNDESCRIBED: dict[str, Callable[[Service], Any]] = {
@@ -132,6 +159,9 @@ DIFFERENT: dict[str, Callable[[Service], Any]] = {
     "another image": lambda one: container(one).update(image="registry.example.org/multimodal-sentiment:latest"),
     "another port": lambda one: container(one)["ports"][0].update(containerPort=8080),
     "a probe elsewhere": lambda one: container(one)["livenessProbe"]["httpGet"].update(path="/"),
+    "a processor between requests alone": lambda one: annotations(one).update(
+        {"run.googleapis.com/cpu-throttling": "true"}
+    ),
 }
 
 

@@ -170,7 +170,29 @@ def test_terraform_has_nothing_to_tidy(text: str, tmp_path: Path) -> None:
 
 
 def test_nothing_is_kept_but_hashed_files_and_the_description(program: Program, text: str, tmp_path: Path) -> None:
-    resources = {name: content for _, name, content in parsed(program, text, tmp_path)}
+    holds_what_may_be_kept(text, parsed(program, text, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ('starts_with(http.request.uri.path, \\"/assets/\\")', 'starts_with(http.request.uri.path, \\"/\\")'),
+        ('\\"/docs.json\\"', '\\"/v1/models\\"'),
+        ("cache = false", "cache = true"),
+        ('mode = "respect_origin"', 'mode = "override_origin"'),
+        ("value = -1", "value = 60"),
+    ],
+)
+def test_keeping_more_is_noticed(program: Program, text: str, tmp_path: Path, right: str, wrong: str) -> None:
+    assert right in text
+    more = text.replace(right, wrong, 1)
+    with pytest.raises(AssertionError):
+        holds_what_may_be_kept(more, parsed(program, more, tmp_path))
+
+
+def holds_what_may_be_kept(text: str, found: list[tuple[str, str, dict[str, Any]]]) -> None:
+    """Raises `AssertionError` if the edge would keep anything but hashed files and the pages of the description."""
+    resources = {name: content for _, name, content in found}
     first, *kept = resources["cache"]["rules"]
     assert first["expression"] == "(${local.here})"
     assert first["action_parameters"] == {"cache": False}

@@ -23,6 +23,7 @@ from service.api.problems import PROBLEMS
 from tests.deployment.certificates import Issuer, certificate
 from tests.deployment.conformance.__main__ import main as conformance
 from tests.deployment.conftest import Program, run
+from tests.deployment.environments import unequal
 from tests.deployment.envoy_running import (
     AUDIENCE,
     FILE,
@@ -252,32 +253,60 @@ def test_the_real_service_does_all_behind_it_that_it_must(envoy: Path, tmp_path:
         assert conformance([gateway.address, "--ca", ca, "--key", key, "--without", *without]) == 0
 
 
-def test_the_problems_are_those_of_the_service() -> None:
-    mappers = manager(yaml.safe_load(FILE.read_text()))["local_reply_config"]["mappers"]
-    assert len(mappers) == 7
+def unlike_the_service_and_the_facts(tree: Tree) -> list[str]:
+    """Problems and numbers that are not those of the service and of the facts."""
+    return _problems(tree) + _numbers(tree)
+
+
+def _problems(tree: Tree) -> list[str]:
+    mappers = manager(tree)["local_reply_config"]["mappers"]
+    pairs: dict[str, tuple[object, object]] = {"problems": (len(mappers), 7)}
     for mapper in mappers:
         problem = mapper["body_format_override"]["json_format"]
         kind = PROBLEMS[problem["code"]]
-        assert (problem["status"], problem["title"], problem["type"]) == (
-            kind.status,
-            kind.title,
-            f"/problems/{kind.code}",
-        )
-        assert mapper.get("status_code", kind.status) == kind.status
+        told = (problem["status"], problem["title"], problem["type"], mapper.get("status_code", kind.status))
+        pairs[kind.code] = (told, (kind.status, kind.title, f"/problems/{kind.code}", kind.status))
+    return unequal(pairs)
 
 
-def test_the_numbers_are_those_of_the_facts() -> None:
-    tree, service = yaml.safe_load(FILE.read_text()), facts()["service"]
+def _numbers(tree: Tree) -> list[str]:
+    service = facts()["service"]
     endpoints = cluster(tree, "service")["load_assignment"]["endpoints"][0]["lb_endpoints"]
     ports = [one["endpoint"]["address"]["socket_address"]["port_value"] for one in endpoints]
-    assert ports == [service["port"]] * 3
     (check,) = cluster(tree, "service")["health_checks"]
-    assert check["http_health_check"]["path"] == service["ready"]
     routes = manager(tree)["route_config"]["virtual_hosts"][0]["routes"]
     slow = {route["name"]: route["route"]["timeout"] for route in routes if "route" in route}
-    assert slow["api"] == slow["api_again"] == f"{service['timeout_seconds']}s"
     (limit,) = http_filter(tree, "local_ratelimit")["descriptors"]
-    assert (limit["token_bucket"]["max_tokens"], limit["token_bucket"]["fill_interval"]) == (100, "60s")
+    bucket = limit["token_bucket"]
+    return unequal(
+        {
+            "ports": (ports, [service["port"]] * 3),
+            "health check": (check["http_health_check"]["path"], service["ready"]),
+            "time-outs": ({slow["api"], slow["api_again"]}, {f"{service['timeout_seconds']}s"}),
+            "limit": ((bucket["max_tokens"], bucket["fill_interval"]), (100, "60s")),
+        }
+    )
+
+
+def test_problems_and_numbers_are_those_of_the_service_and_the_facts() -> None:
+    assert unlike_the_service_and_the_facts(yaml.safe_load(FILE.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("port_value: 8000", "port_value: 8080", "ports"),
+        ("path: /readyz", "path: /livez", "health check"),
+        (" timeout: 300s", " timeout: 30s", "time-outs"),
+        ("max_tokens: 100,", "max_tokens: 1000,", "limit"),
+        ("Too many requests", "Slow down", "rate_limited"),
+    ],
+)
+def test_other_problems_and_numbers_are_noticed(right: str, wrong: str, said: str) -> None:
+    text = FILE.read_text()
+    assert right in text
+    found = unlike_the_service_and_the_facts(yaml.safe_load(text.replace(right, wrong, 1)))
+    assert [line.partition(":")[0] for line in found] == [said]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from deployment.facts import facts
 from service.api.problems import PROBLEMS
 from tests.deployment import envoy_running as envoy
 from tests.deployment import nginx_running as nginx
+from tests.deployment.environments import unequal
 from tests.serving import CHECKOUT
 
 FOLDER = CHECKOUT / "deployment" / "kong"
@@ -60,10 +61,13 @@ PATHS = (
 validator = Draft202012Validator(json.loads((FOLDER / "schema.json").read_text()))
 
 
-def route_of(path: str) -> dict[str, Any]:
+Kong = dict[str, Any]
+
+
+def route_of(path: str, kong: Kong) -> dict[str, Any]:
     """Kong's route of a path: regular expressions by priority, then the longest prefix."""
     found = []
-    for service in KONG["services"]:
+    for service in kong["services"]:
         for route in service["routes"]:
             for one in route["paths"]:
                 if one.startswith("~") and re.match(one[1:], path):
@@ -79,8 +83,8 @@ def plugin(route: dict[str, Any], name: str) -> dict[str, Any] | None:
     return next((one["config"] for one in route.get("plugins", ()) if one["name"] == name), None)
 
 
-def by_kong(path: str) -> str:
-    route = route_of(path)
+def by_kong(path: str, kong: Kong) -> str:
+    route = route_of(path, kong)
     return "hidden" if plugin(route, "request-termination") else route["service"]
 
 
@@ -130,14 +134,15 @@ def test_a_misspelt_file_does_not(wrong: Callable[[dict[str, Any]], None]) -> No
     assert list(validator.iter_errors(kong))
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_each_path_goes_where_nginx_and_envoy_send_it(path: str) -> None:
-    assert by_kong(path) == by_envoy(path) == by_nginx(path)
+def led_elsewhere(kong: Kong) -> list[str]:
+    """Paths that go elsewhere than nginx and Envoy send them."""
+    return [path for path in PATHS if not by_kong(path, kong) == by_envoy(path) == by_nginx(path)]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_the_same_paths_need_a_token_as_at_envoy(path: str) -> None:
-    def fits(match: dict[str, Any]) -> bool:
+def guarded_otherwise(kong: Kong) -> list[str]:
+    """Paths that need a token here or at Envoy, and not at the other."""
+
+    def fits(match: dict[str, Any], path: str) -> bool:
         regex = match.get("safe_regex", {}).get("regex")
         return (
             path == match.get("path")
@@ -146,48 +151,104 @@ def test_the_same_paths_need_a_token_as_at_envoy(path: str) -> None:
         )
 
     rules = envoy.http_filter(ENVOY, "jwt_authn")["rules"]
-    rule = next((rule for rule in rules if fits(rule["match"])), {})
-    assert bool(plugin(route_of(path), "jwt")) == ("requires" in rule)
+    needed = {path: next((rule for rule in rules if fits(rule["match"], path)), {}) for path in PATHS}
+    return [path for path in PATHS if bool(plugin(route_of(path, kong), "jwt")) != ("requires" in needed[path])]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_the_same_paths_are_counted_as_at_envoy(path: str) -> None:
+def counted_otherwise(kong: Kong) -> list[str]:
+    """Paths of the service that are counted here or at Envoy, and not at the other."""
     (limits,) = envoy.http_filter(ENVOY, "local_ratelimit")["rate_limits"]
     counted = limits["actions"][0]["header_value_match"]["headers"][0]["string_match"]["safe_regex"]["regex"]
-    if by_envoy(path) == "service":
-        assert bool(plugin(route_of(path), "rate-limiting")) == bool(re.fullmatch(counted, path))
+    return [
+        path
+        for path in PATHS
+        if by_envoy(path) == "service"
+        and bool(plugin(route_of(path, kong), "rate-limiting")) != bool(re.fullmatch(counted, path))
+    ]
 
 
-def test_the_limits_are_those_of_envoy_and_nginx() -> None:
+def limited_otherwise(kong: Kong) -> list[str]:
+    """Limits that are not those of Envoy, nginx and the facts."""
     (bucket,) = envoy.http_filter(ENVOY, "local_ratelimit")["descriptors"]
-    every = [plugin(route, "rate-limiting") for service in KONG["services"] for route in service["routes"]]
-    assert {one["minute"] for one in every if one} == {bucket["token_bucket"]["max_tokens"]} == {100}
-    sizes = {path: plugin(route_of(path), "request-size-limiting") for path in ("/v1/video", "/v1/jobs")}
-    assert [size and size["allowed_payload_size"] for size in sizes.values()] == [100, 4000]
-    assert sorted(map(int, re.findall(r"client_max_body_size (\d+)m;", NGINX))) == [100, 4000]
-    for service in KONG["services"]:
-        assert service["read_timeout"] == service["write_timeout"] == 1000 * facts()["service"]["timeout_seconds"]
+    every = [plugin(route, "rate-limiting") for service in kong["services"] for route in service["routes"]]
+    sizes = [plugin(route_of(path, kong), "request-size-limiting") for path in ("/v1/video", "/v1/jobs")]
+    seconds = {service[f"{way}_timeout"] for service in kong["services"] for way in ("read", "write")}
+    return unequal(
+        {
+            "a minute": ({one["minute"] for one in every if one}, {bucket["token_bucket"]["max_tokens"]}),
+            "as was asked for": (bucket["token_bucket"]["max_tokens"], 100),
+            "bodies": (
+                [size and size["allowed_payload_size"] for size in sizes],
+                sorted(map(int, re.findall(r"client_max_body_size (\d+)m;", NGINX))),
+            ),
+            "time-outs": (seconds, {1000 * facts()["service"]["timeout_seconds"]}),
+        }
+    )
 
 
-def test_the_upstreams_are_those_of_nginx_and_envoy() -> None:
-    targets = {one["name"]: [target["target"] for target in one["targets"]] for one in KONG["upstreams"]}
-    kong = targets["service.upstream"] + targets["page.upstream"]
-    assert kong == re.findall(r"server (\S+) ", UPSTREAMS)
+def other_upstreams(kong: Kong) -> list[str]:
+    """Upstreams that are not those of nginx and Envoy, and how they are watched."""
+    targets = {one["name"]: [target["target"] for target in one["targets"]] for one in kong["upstreams"]}
+    ours = targets["service.upstream"] + targets["page.upstream"]
     addresses = [
         one["endpoint"]["address"]["socket_address"]
         for name in ("service", "page")
         for one in envoy.cluster(ENVOY, name)["load_assignment"]["endpoints"][0]["lb_endpoints"]
     ]
-    assert kong == [f"{one['address']}:{one['port_value']}" for one in addresses]
-    service, page = KONG["upstreams"]
-    assert service["healthchecks"]["active"]["http_path"] == facts()["service"]["ready"]
-    assert page["healthchecks"]["active"]["http_path"] == facts()["ui"]["health"]
-    assert (service["algorithm"], "least_conn;" in UPSTREAMS) == ("least-connections", True)
-    assert service["healthchecks"]["passive"]["unhealthy"]["tcp_failures"] == 3
+    service, page = kong["upstreams"]
+    return unequal(
+        {
+            "nginx": (ours, re.findall(r"server (\S+) ", UPSTREAMS)),
+            "Envoy": (ours, [f"{one['address']}:{one['port_value']}" for one in addresses]),
+            "ready": (service["healthchecks"]["active"]["http_path"], facts()["service"]["ready"]),
+            "page": (page["healthchecks"]["active"]["http_path"], facts()["ui"]["health"]),
+            "balance": ((service["algorithm"], "least_conn;" in UPSTREAMS), ("least-connections", True)),
+            "failures": (service["healthchecks"]["passive"]["unhealthy"]["tcp_failures"], 3),
+        }
+    )
 
 
-def test_what_is_hidden_is_a_problem() -> None:
-    said = plugin(route_of("/metrics"), "request-termination")
-    assert said is not None
+def hidden_otherwise(kong: Kong) -> list[str]:
+    """What is hidden is not answered by a problem of the service."""
+    said = plugin(route_of("/metrics", kong), "request-termination")
+    if said is None:
+        return ["/metrics is not hidden"]
     problem, kind = json.loads(said["body"]), PROBLEMS["not_found"]
-    assert (problem["code"], problem["title"], problem["status"]) == ("not_found", kind.title, said["status_code"])
+    told = (problem["code"], problem["title"], problem["status"])
+    return unequal({"/metrics": (told, ("not_found", kind.title, said["status_code"]))})
+
+
+COMPARED = (led_elsewhere, guarded_otherwise, counted_otherwise, limited_otherwise, other_upstreams, hidden_otherwise)
+
+
+@pytest.mark.parametrize("compare", COMPARED)
+def test_it_is_like_nginx_and_envoy(compare: Callable[[Kong], list[str]]) -> None:
+    assert compare(KONG) == []
+
+
+def without(kong: Kong, path: str, name: str) -> None:
+    """Take a plugin from the route of a path."""
+    route = route_of(path, kong)["plugins"]
+    route[:] = [one for one in route if one["name"] != name]
+
+
+def upstream(kong: Kong) -> dict[str, Any]:
+    return kong["upstreams"][0]
+
+
+def test_it_is_seen_where_it_is_not() -> None:
+    changes: tuple[tuple[Callable[[Kong], list[str]], Callable[[Kong], Any]], ...] = (
+        (led_elsewhere, lambda kong: without(kong, "/metrics", "request-termination")),
+        (guarded_otherwise, lambda kong: without(kong, "/v1/text", "jwt")),
+        (counted_otherwise, lambda kong: without(kong, "/v1/text", "rate-limiting")),
+        (limited_otherwise, lambda kong: plugin(route_of("/v1/text", kong), "rate-limiting").update(minute=99)),
+        (limited_otherwise, lambda kong: kong["services"][0].update(read_timeout=60_000)),
+        (other_upstreams, lambda kong: upstream(kong)["targets"].pop()),
+        (other_upstreams, lambda kong: upstream(kong)["healthchecks"]["active"].update(http_path="/health")),
+        (hidden_otherwise, lambda kong: without(kong, "/metrics", "request-termination")),
+    )
+    for compare, change in changes:
+        kong = copy.deepcopy(KONG)
+        change(kong)
+        assert compare(kong), compare.__name__
+    assert {compare for compare, _ in changes} == set(COMPARED)

@@ -17,7 +17,9 @@ import yaml
 from deployment.facts import facts
 from tests.deployment.conformance import CHECKS, Check, Target
 from tests.deployment.conftest import Program, run
+from tests.deployment.environments import unequal
 from tests.deployment.lambda_runtime import FunctionFailed, GatewayTransport, RuntimeApi, event_of, runtime_api
+from tests.deployment.manifests import Change, copy_with
 from tests.serving import CHECKOUT
 
 FOLDER = CHECKOUT / "deployment" / "aws" / "lambda"
@@ -114,14 +116,25 @@ def test_serverless_packs_it(program: Program, tmp_path):
     assert packed(osls, tmp_path).returncode != 0
 
 
-def test_both_files_describe_the_same_function():
-    sam_function = cloudformation(FOLDER / "template.yaml")["Resources"]["Function"]["Properties"]
-    serverless = yaml.safe_load((FOLDER / "serverless.yml").read_text())
+def unlike(folder: Path) -> list[str]:
+    """What SAM and Serverless are told differently."""
+    sam_function = cloudformation(folder / "template.yaml")["Resources"]["Function"]["Properties"]
+    serverless = yaml.safe_load((folder / "serverless.yml").read_text())
     (one,) = serverless["functions"].values()
-    assert sam_function["MemorySize"] == one["memorySize"]
-    assert sam_function["Timeout"] == one["timeout"]
-    assert sam_function["Architectures"] == [serverless["provider"]["architecture"]]
+    return unequal(
+        {
+            "memory": (sam_function["MemorySize"], one["memorySize"]),
+            "seconds": (sam_function["Timeout"], one["timeout"]),
+            "processor": (sam_function["Architectures"], [serverless["provider"]["architecture"]]),
+        }
+    )
+
+
+def test_both_files_describe_the_same_function(tmp_path: Path):
+    assert unlike(FOLDER) == []
     assert facts()["image"]["registry"] not in (FOLDER / "serverless.yml").read_text()  # Lambda pulls from ECR alone
+    change = Change("serverless.yml", "memorySize: 2048", "memorySize: 1024")
+    assert unlike(copy_with(FOLDER, tmp_path / "lambda", change)) == ["memory: 2048, not 1024"]
 
 
 def sam(program: Program, template: Path) -> subprocess.CompletedProcess[str]:

@@ -29,6 +29,7 @@ from tests.deployment.certificates import certificate
 from tests.deployment.conformance.__main__ import main as conformance
 from tests.deployment.conftest import Program, run
 from tests.deployment.instances import FOR_EVER, Door, Instance, instances
+from tests.deployment.manifests import Change, copy_with
 from tests.deployment.nginx_running import AS_ROOT, FOLDER, Front, answers, running_nginx, wait_until, written
 from tests.deployment.problems_seen import assert_problem
 from tests.serving import free_port, running_service
@@ -298,17 +299,51 @@ def test_the_problems_are_those_of_the_service() -> None:
         )
 
 
-def test_the_numbers_are_those_of_the_facts() -> None:
+def missing(folder: Path) -> list[str]:
+    """What the facts, and what was asked of nginx, want to stand in the files and does not."""
     service = facts()["service"]
-    upstreams, main, proxy = ((FOLDER / name).read_text() for name in ("upstreams.conf", "nginx.conf", "proxy.conf"))
-    assert upstreams.count(f":{service['port']} max_fails=3 fail_timeout=30s;") == 3
-    assert f":{facts()['ui']['port']} " in upstreams
-    assert "least_conn;" in upstreams and "keepalive 32;" in upstreams
-    assert f"keepalive_timeout {service['keep_alive_seconds'] - 5}s;" in upstreams
-    assert f"client_max_body_size {service['body_bytes'] // 1_000_000}m;" in main
-    for name in ("proxy_read_timeout", "proxy_send_timeout"):
-        assert f"{name} {service['timeout_seconds']}s;" in proxy
-    assert "proxy_pass http://service;" in main and f"location = {service['health']} " in main
+    upstream = f":{service['port']} max_fails=3 fail_timeout=30s;"
+    wanted = {
+        "upstreams.conf": (
+            *(f"server 10.0.0.{number}{upstream}" for number in (11, 12, 13)),
+            f":{facts()['ui']['port']} ",
+            "least_conn;",
+            "keepalive 32;",
+            f"keepalive_timeout {service['keep_alive_seconds'] - 5}s;",
+        ),
+        "nginx.conf": (
+            "zone=asking:10m rate=10r/s;",
+            f"limit_req zone=asking burst={BURST} nodelay;",
+            f"client_max_body_size {service['body_bytes'] // 1_000_000}m;",
+            "ssl_protocols TLSv1.3;",
+            "max-age=31536000",
+            "proxy_pass http://service;",
+            f"location = {service['health']} {{\n            access_log off;",
+        ),
+        "proxy.conf": tuple(f"proxy_{way}_timeout {service['timeout_seconds']}s;" for way in ("read", "send")),
+    }
+    return [line for name, lines in wanted.items() for line in lines if line not in (folder / name).read_text()]
+
+
+def test_the_numbers_are_those_of_the_facts() -> None:
+    assert missing(FOLDER) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("upstreams.conf", "13:8000 max_fails=3", "13:8000 max_fails=1"),
+        ("upstreams.conf", "least_conn;", "random;"),
+        ("upstreams.conf", "keepalive_timeout 60s", "keepalive_timeout 70s"),
+        ("nginx.conf", "rate=10r/s", "rate=100r/s"),
+        ("nginx.conf", "client_max_body_size 100m", "client_max_body_size 10m"),
+        ("nginx.conf", "ssl_protocols TLSv1.3", "ssl_protocols TLSv1.2 TLSv1.3"),
+        ("nginx.conf", "location = /health {\n            access_log off;", "location = /health {"),
+        ("proxy.conf", "proxy_read_timeout 300s", "proxy_read_timeout 60s"),
+    ],
+)
+def test_other_numbers_are_noticed(tmp_path: Path, file: str, right: str, wrong: str) -> None:
+    assert missing(copy_with(FOLDER, tmp_path / "nginx", Change(file, right, wrong))) != []
 
 
 @pytest.mark.parametrize(
