@@ -13,27 +13,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.evaluation import report, triplets
-from models.evaluation.answers import Answers, of_faces, of_texts, of_voices
+from models.evaluation.answers import Answers
+from models.evaluation.heads import ASKING, DATA, TABLES, entry, weights
 from models.evaluation.record import about, measured
 from models.evaluation.spoiling import blurred, mistyped, noisy
-from models.registry import CALIBRATION, ModelEntry, default_model
+from models.registry import CALIBRATION
 from service.domain.labels import MODALITIES, Modality
 from service.runners import Models
 from service.runners.connect import connect
 from service.settings import load_settings
 
-TASKS: Mapping[Modality, str] = {"text": "text-sentiment", "speech": "speech-emotion", "face": "face-emotion"}
-TABLES: Mapping[Modality, tuple[str, ...]] = {
-    "text": ("text/tweet_sentiment",),
-    "speech": ("speech/ravdess", "speech/nemo"),
-    "face": ("face/ferplus",),
-}
-DATA: Mapping[Modality, str] = {
-    "text": "TweetEval sentiment, test split",
-    "speech": "RAVDESS and nEMO, test speakers, surprise left out",
-    "face": "FER+, test rows with a strict majority, surprise left out",
-}
-ASKING = {"text": of_texts, "speech": of_voices, "face": of_faces}
 SPOILT = {"text": mistyped, "speech": noisy, "face": blurred}
 SPOILT_ROWS = 1000
 
@@ -51,16 +40,13 @@ async def ask(models: Models, rows: int | None) -> tuple[Heads, Heads, Heads]:
 
 def head(name: Modality, validation: Answers, test: Answers) -> dict[str, Any]:
     """The record of one model."""
-    entry = default_model(TASKS[name])
-    first = {"model": entry.identifier, "silent_rows": test.silent}
-    return {**first, **about(DATA[name], TABLES[name], _weights(entry)), **measured(validation.told(), test.told())}
+    first = {"model": entry(name).identifier, "silent_rows": test.silent}
+    return {**first, **about(DATA[name], TABLES[name], weights(name)), **measured(validation.told(), test.told())}
 
 
 def fusion(validation: Heads, test: Heads, spoilt: Heads) -> dict[str, Any]:
     """The record of the fused verdict: each choice of modalities, and what one spoilt modality does."""
     fitted, tested = triplets.matched(validation), triplets.matched(test)
-    entries = [default_model(TASKS[name]) for name in MODALITIES]
-    weights = {key: value for entry in entries for key, value in _weights(entry).items()}
     subsets = {
         triplets.name_of(subset): measured(
             (triplets.fused(fitted[0], subset), fitted[1]), (triplets.fused(tested[0], subset), tested[1])
@@ -72,15 +58,11 @@ def fusion(validation: Heads, test: Heads, spoilt: Heads) -> dict[str, Any]:
         **about(
             "triplets of the test items of all three modalities, matched by sentiment, a third each",
             [table for name in MODALITIES for table in TABLES[name]],
-            weights,
+            {file: digest for name in MODALITIES for file, digest in weights(name).items()},
         ),
         "subsets": subsets,
         "robustness": triplets.robustness(test, spoilt),
     }
-
-
-def _weights(entry: ModelEntry) -> dict[str, str]:
-    return {entry.file: entry.sha256}
 
 
 async def run(rows: int | None) -> dict[str, dict[str, Any]]:
@@ -91,7 +73,7 @@ async def run(rows: int | None) -> dict[str, dict[str, Any]]:
         validation, test, spoilt = await ask(models, rows)
     finally:
         await models.close()
-    heads = {default_model(TASKS[name]).name: head(name, validation[name], test[name]) for name in MODALITIES}
+    heads = {entry(name).name: head(name, validation[name], test[name]) for name in MODALITIES}
     return {**heads, "fusion": fusion(validation, test, spoilt)}
 
 

@@ -75,25 +75,49 @@ async def of_texts(models: Models, split: str, spoil: Spoil = untouched, most: i
         part = await text.predict([spoil(row["text"]) for row in rows[start : start + TEXTS_AT_ONCE]], models)
         reliability = models.info["text"].reliability
         said += [None if one is None else Opinion(one, reliability=reliability) for one in part]
-    return _answers(said, [row["label"] for row in rows])
+    return labelled(said, [row["label"] for row in rows])
 
 
 async def of_voices(models: Models, split: str, spoil: Spoil = untouched, most: int | None = None) -> Answers:
     """RAVDESS and nEMO, as recordings whose words nobody writes down."""
-    rows = [row for corpus in ("ravdess", "nemo") for row in read_table(f"speech/{corpus}", split)]
-    told = some([row for row in rows if row["emotion"] != UNTOLD], most)
-    said = await _all(told, lambda row: hear(models, spoil(decode(row["audio"]))), f"voices, {split}")
-    return _answers([found.opinions.get("speech") for found in said], [sentiment_of(row["emotion"]) for row in told])
+    told = some([row for row in voices(split) if row["emotion"] != UNTOLD], most)
+    said = await heard(models, told, spoil, split)
+    return labelled(said, [sentiment_of(row["emotion"]) for row in told])
 
 
 async def of_faces(models: Models, split: str, spoil: Spoil = untouched, most: int | None = None) -> Answers:
     """FER+ pictures with a strict majority of votes, as pictures."""
+    told = some([row for row in faces(split) if row["emotion"] != UNTOLD], most)
+    said = await seen(models, told, spoil, split)
+    return labelled(said, [sentiment_of(row["emotion"]) for row in told])
+
+
+def voices(split: str) -> list[dict[str, Any]]:
+    """The recordings of a split, those of surprise too."""
+    return [row for corpus in ("ravdess", "nemo") for row in read_table(f"speech/{corpus}", split)]
+
+
+def faces(split: str) -> list[dict[str, Any]]:
+    """The pictures of a split with a strict majority of votes, which is their `emotion`; those of surprise too."""
     rows = [row for row in read_table("face/ferplus", split) if row["keep"] or split == "test"]
     winners = strict_majority(np.array([[row[column] for column in COLUMNS] for row in rows]))
-    pairs = [(row, EMOTIONS[winner]) for row, winner in zip(rows, winners, strict=True) if winner >= 0]
-    told = some([pair for pair in pairs if pair[1] != UNTOLD], most)
-    said = await _all(told, lambda pair: look(models, spoil(picture(pair[0]["image"]))), f"faces, {split}")
-    return _answers([found.opinions.get("face") for found in said], [sentiment_of(label) for _, label in told])
+    return [{**row, "emotion": EMOTIONS[one]} for row, one in zip(rows, winners, strict=True) if one >= 0]
+
+
+async def heard(
+    models: Models, rows: Sequence[dict[str, Any]], spoil: Spoil = untouched, what: str = ""
+) -> list[Opinion | None]:
+    """What the voices of these rows say."""
+    said = await _all(rows, lambda row: hear(models, spoil(decode(row["audio"]))), f"voices, {what}")
+    return [found.opinions.get("speech") for found in said]
+
+
+async def seen(
+    models: Models, rows: Sequence[dict[str, Any]], spoil: Spoil = untouched, what: str = ""
+) -> list[Opinion | None]:
+    """What the faces of these rows say."""
+    said = await _all(rows, lambda row: look(models, spoil(picture(row["image"]))), f"faces, {what}")
+    return [found.opinions.get("face") for found in said]
 
 
 async def hear(models: Models, samples: NDArray[np.float32]) -> Found:
@@ -130,6 +154,7 @@ async def _all(rows: Sequence[Row], ask: Callable[[Row], Awaitable[Found]], what
     return said
 
 
-def _answers(said: Sequence[Opinion | None], labels: Sequence[str]) -> Answers:
+def labelled(said: Sequence[Opinion | None], labels: Sequence[str]) -> Answers:
+    """Opinions with their true sentiments, by name."""
     numbers = {str(label): number for number, label in enumerate(SENTIMENTS)}
     return Answers(tuple(said), np.array([numbers[label] for label in labels]))
