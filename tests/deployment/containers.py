@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -66,17 +67,25 @@ class Engine:
 @cache
 def built(image: str) -> str:
     """The tag of an image of `deployment/images/build.sh`, built now unless DEPLOYMENT_BUILT says that it is there."""
+    for program in ("buildah", "podman"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not here: install Debian's package `{program}`")
     name = facts()["image"]["service"] + ("" if image == "service" else f"-{image}")
     tag = f"localhost/{name}:{VERSION}"
-    if os.environ.get("DEPLOYMENT_BUILT") and exists(tag):
-        return tag
-    _need_base()
-    environment = {**os.environ, "PYTHON": sys.executable, "ENGINE": "buildah", "BUILD_OPTIONS": "--pull-never"}
+    if not (os.environ.get("DEPLOYMENT_BUILT") and exists(tag)):
+        _need_base()
+        build(image, tag)
+    return tag
+
+
+def build(image: str, tag: str, *options: str, **environment: str) -> None:
+    """Build it with more options of buildah's. Raises `RuntimeError` with what buildah said."""
+    own = {"PYTHON": sys.executable, "ENGINE": "buildah", "BUILD_OPTIONS": " ".join(("--pull-never", *options))}
     script = CHECKOUT / "deployment" / "images" / "build.sh"
-    done = subprocess.run((script, image, tag), env=environment, check=False, capture_output=True, text=True)
+    command, both = (script, image, tag), {**os.environ, **own, **environment}
+    done = subprocess.run(command, env=both, check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{image} could not be built: {(done.stdout + done.stderr)[-2000:]}")
-    return tag
 
 
 def exists(tag: str) -> bool:

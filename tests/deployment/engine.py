@@ -21,14 +21,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployment.facts import VERSION, facts, image
+from deployment.facts import image
 from deployment.tools import HOME
-from tests.deployment.conftest import run
+from tests.deployment.containers import built
 from tests.serving import CHECKOUT
 
 STANDINS = Path(__file__).parent / "standins"
-BUILT = Path(os.environ.get("DEPLOYMENT_BUILT", HOME / "built"))
-"""Where images are kept between runs."""
+BUILT = HOME / "built"
+"""Where what stands for images of others is kept between runs."""
 START_SECONDS = 60.0
 
 
@@ -97,13 +97,13 @@ def docker_engine(compose: Path | None = None) -> Iterator[Engine]:
 
 
 def service_image(engine: Engine) -> None:
-    """Load the service's image, which `deployment/images/build.sh service` made, under its public name."""
-    _load(engine, f"localhost/{facts()['image']['service']}:{VERSION}", image("service"))
+    """Load the service's image, as it is built here, under its public name."""
+    _load(engine, built("service"), image("service"))
 
 
 def ui_image(engine: Engine) -> None:
     """The same for the UI's."""
-    _load(engine, f"localhost/{facts()['image']['ui']}:{VERSION}", image("ui"))
+    _load(engine, built("ui"), image("ui"))
 
 
 def standins(engine: Engine) -> None:
@@ -119,11 +119,9 @@ def standins(engine: Engine) -> None:
     engine.run("sh", STANDINS / "tag.sh", archive)
 
 
-def _load(engine: Engine, built: str, name: str) -> None:
-    if shutil.which("buildah") is None or run("buildah", "inspect", built).returncode:
-        pytest.skip(f"there is no image {built}: deployment/images/build.sh makes it")
+def _load(engine: Engine, tag: str, name: str) -> None:
     archive = engine.folder / "image.tar"
-    engine.run("buildah", "push", "-q", built, f"docker-archive:{archive}:{name}")
+    engine.run("buildah", "push", "-q", tag, f"docker-archive:{archive}:{name}")
     engine.docker("load", "-q", "-i", archive)
     archive.unlink()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,7 @@ from deployment.facts import VERSION, facts
 from deployment.images import lock
 from tests.deployment.conformance import CHECKS, Check, NotAsked, Target, stops_without_dropping
 from tests.deployment.conftest import Program
-from tests.deployment.containers import Engine, built, exists, wait_until_ready
+from tests.deployment.containers import Engine, build, built, exists, wait_until_ready
 from tests.deployment.lambda_runtime import GatewayTransport, runtime_api
 from tests.deployment.test_images import locked
 from tests.serving import CHECKOUT, free_port
@@ -67,6 +68,21 @@ def cpu_seconds(container: str) -> float:
 
 def size_of(podman: Engine, image: str) -> int:
     return int(podman("image", "inspect", "-f", "{{.Size}}", image))
+
+
+@pytest.mark.parametrize("image", ["ui", "service"])
+def test_built_again_from_nothing_it_is_the_same(podman: Engine, image: str):
+    def layers(tag: str) -> list[str]:
+        return json.loads(podman("image", "inspect", "-f", "{{json .RootFS.Layers}}", tag))
+
+    first, again = built(image), f"localhost/again-{free_port()}:{VERSION}"
+    made = podman("image", "inspect", "-f", '{{index .Labels "org.opencontainers.image.created"}}', first)
+    seconds = str(int(datetime.fromisoformat(made.replace("Z", "+00:00")).timestamp()))
+    try:
+        build(image, again, "--no-cache", SOURCE_DATE_EPOCH=seconds)
+        assert layers(again) == layers(first)
+    finally:
+        podman("image", "rm", "-f", again, check=False)
 
 
 def test_the_service_is_small(podman: Engine):

@@ -15,6 +15,7 @@ from deployment.facts import facts
 from tests.deployment import manifest_checks as checks
 from tests.deployment.broken_manifests import BROKEN
 from tests.deployment.conftest import Program, run
+from tests.deployment.containers import built
 from tests.deployment.manifest_checks import Check
 from tests.deployment.manifests import (
     CHECKOUT,
@@ -241,7 +242,7 @@ def test_policies_see_a_broken_copy(program: Program, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_the_rendered_pods_conform(rendered: dict[str, list[Object]]) -> None:
     found = list(pods(rendered["dev"], "service", "ui"))
-    _skip_without_images(found)
+    _need_images(found)
     with played(rendered["dev"]) as running:
         for pod in found:
             _runs_as_it_says(inspected(running, container_of(pod)), pod)
@@ -253,7 +254,7 @@ def test_the_rendered_pods_conform(rendered: dict[str, list[Object]]) -> None:
 def test_the_rendered_gateway_and_runners_conform(rendered: dict[str, list[Object]]) -> None:
     objects = without_a_cluster(rendered["distributed"])
     found = list(pods(objects, "service", "runner"))
-    _skip_without_images(found)
+    _need_images(found)
     with played(objects) as running:
         for pod in found:
             _runs_as_it_says(inspected(running, container_of(pod)), pod)
@@ -277,10 +278,10 @@ def _needs(running: Played, gateway: Pod, runner: Pod) -> None:
     _becomes_ready(running, gateway)
 
 
-def _skip_without_images(found: list[Pod]) -> None:
-    for image in {here(pod.container["image"]) for pod in found}:
-        if run("podman", "image", "exists", image).returncode:
-            pytest.skip(f"there is no image {image}: deployment/images/build.sh")
+def _need_images(found: list[Pod]) -> None:
+    """Those that pods name, as they are built here."""
+    images = {built("ui" if pod.role == "ui" else "service") for pod in found}
+    assert images == {here(pod.container["image"]) for pod in found}
 
 
 def _conforms(running: Played, service: Pod, *options: str) -> None:
