@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     hub_reliability: float = Field(
         default=0.7, gt=0, lt=1, description="Weight of a hub model in fusion: its accuracy on your data."
     )
+    calibration_profile: Path | None = Field(
+        default=None,
+        description="Recalibration profile that `make evaluate DATA=labels.csv PROFILE=profile.toml` wrote from labels "
+        "of your own; one of other weights is refused at start.",
+    )
     device: str = Field(default="auto", description="`auto`, `cpu` or `cuda`, for hub models.")
     text_runner: Literal["embedded", "process"] = Field(
         default="embedded", description="Text model in the gateway's process, or in a runner process of its own."

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.measures import (
-    conformal_scores,
-    intervals,
-    reliability_bins,
-    risk_coverage,
-    scores,
-    set_coverage,
-)
+from models.evaluation.measures import conformal_scores, figures, set_coverage
 from models.registry import FOLDER as MODELS
 from models.registry import sha256
 from models.training.data import data_folder
@@ -34,10 +26,7 @@ def measured(fitted_on: Said, tested_on: Said) -> dict[str, Any]:
     least = conformal_scores(*fitted_on)
     held = {name: set_coverage(*tested_on, least[name]) for name in SHOWN_COVERAGES}
     return {
-        **scores(*tested_on),
-        "intervals_95_percent": intervals(*tested_on),
-        "bins": [asdict(one) for one in reliability_bins(*tested_on)],
-        "risk_coverage": [{"coverage": share, "accuracy": right} for share, right in risk_coverage(*tested_on)],
+        **figures(*tested_on),
         "sets": {
             "method": "split conformal prediction on validation rows",
             "rows": len(fitted_on[1]),

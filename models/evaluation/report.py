@@ -31,7 +31,7 @@ on three sentiments (negative, neutral, positive), which is what is fused. The n
 `models/calibration`, and `GET /v1/models/<name>/calibration` serves them.
 """,
         "## Each head, and the fused verdict\n",
-        _table(
+        table(
             ("what", "test rows", "accuracy", "95 %", "macro-recall", "ECE, 15 bins", "95 %", "Brier"),
             (_scores(name, record) for name, record in everything.items()),
         ),
@@ -39,13 +39,13 @@ on three sentiments (negative, neutral, positive), which is what is fused. The n
         FUSED_NOTE,
         "## Abstention and prediction sets\n\nAccuracy when only the surest are answered; and how often the set that "
         "is asked for with `coverage` holds the true label, with the labels in it on average.\n",
-        _table(
+        table(
             ("what", "all answered", "surest 80 %", "gain", *(f"set at {share}" for share in SHARES)),
             (_abstention(name, record) for name, record in everything.items()),
         ),
         "## One modality spoilt or missing\n\nA text with 15 % of its letters mistyped, a voice under white noise at "
         "5 dB, a face out of focus (Gaussian of 5 pixels on a face of 192). No answer counts as a wrong one.\n",
-        _table(
+        table(
             ("spoilt", "it alone", "all, it spoilt", "the other two", "best single of them", "all clean"),
             ((name, *(_percent(value) for value in row.values())) for name, row in fused["robustness"].items()),
         ),
@@ -85,7 +85,8 @@ def _abstention(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
     names = tuple(head)
     lines = [names, ("---",) * len(names), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import fields
 
 import orjson
 from starlette.requests import Request
@@ -13,8 +14,9 @@ from models.registry import ModelEntry, load_registry
 from service.access import use
 from service.api.backend import backend_of
 from service.api.documented import ETAG_HEADER, NOT_MODIFIED, problem_responses, routes_about
-from service.api.schemas import ModelList, ModelView, UseView
+from service.api.schemas import ModelList, ModelView, ProfileView, UseView
 from service.runners import ModelInfo
+from service.runners.profile import Profile
 
 router = routes_about("models")
 
@@ -25,16 +27,23 @@ router = routes_about("models")
     responses={200: {"headers": ETAG_HEADER}, 304: NOT_MODIFIED, **problem_responses("internal")},
 )
 async def get_models(request: Request) -> Response:
-    """Every model: what it is, what it scored, and its licence; and the use that the operator declared."""
+    """Every model: what it is, what it scored, and its licence; the declared use, and the recalibration in use."""
     backend = backend_of(request)
-    views = model_views(load_registry(), backend.tools.models.info if backend.tools else {})
-    answer = {"models": views, "use": declared_use(backend.settings.use)}
+    models = backend.tools.models if backend.tools else None
+    views = model_views(load_registry(), models.info if models else {})
+    profile = profile_view(models.profile) if models and models.profile else None
+    answer = {"models": views, "use": declared_use(backend.settings.use), "profile": profile}
     return with_etag(request, orjson.dumps(answer), "application/json")
 
 
 def declared_use(declared: use.Use) -> UseView:
     """What the operator declared, and what is not judged therefore."""
     return UseView(name=declared, restricted=use.restricted(declared), reason=use.reason(declared))
+
+
+def profile_view(profile: Profile) -> ProfileView:
+    """What a profile is made from and does."""
+    return ProfileView(**{field.name: getattr(profile, field.name) for field in fields(ProfileView)})
 
 
 def model_views(entries: Mapping[str, ModelEntry], served: Mapping[str, ModelInfo]) -> list[ModelView]:

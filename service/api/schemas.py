@@ -24,6 +24,7 @@ from service.domain import analysis, fusion, sentiment, timeline
 from service.domain.analysis import Analysis
 from service.domain.labels import Modality
 from service.runners import State
+from service.runners.profile import HeadProfile, Judged
 
 DOCUMENTED = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
 """Attribute docstrings become descriptions; a field with a default is always there in an answer."""
@@ -220,6 +221,23 @@ class MeasuredCalibration:
 
 
 @dataclass(frozen=True)
+class AppliedProfile:
+    """What a recalibration profile does to a model here, and how it scored on the labels that it was made from."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    profile: str
+    """`name@version`."""
+    date: str
+    data: str
+    data_sha256: str
+    temperatures: Mapping[Modality, float]
+    """What divides the logits beyond the model's own temperature, by modality."""
+    judged: Mapping[str, Judged]
+    """By what was judged: one modality, or for `fusion` each choice of them that the labels had."""
+
+
+@dataclass(frozen=True)
 class CalibrationView:
     """What was measured of a model, or of the fused verdict (`fusion`): on which data and weights, and when."""
 
@@ -239,6 +257,8 @@ class CalibrationView:
     """By what was judged: one modality, or for `fusion` each choice of them, as `text+face`."""
     robustness: Mapping[str, Mapping[str, float]] | None = None
     """Accuracy of the fused verdict with one modality spoilt or missing; for `fusion` alone."""
+    profile: AppliedProfile | None = None
+    """The recalibration that is in use here, of which all else in this answer knows nothing; null if there is none."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +274,25 @@ class UseView:
     """One sentence about it, for people; null if nothing is restricted."""
 
 
+@dataclass(frozen=True)
+class ProfileView:
+    """The recalibration profile that is in use."""
+
+    __pydantic_config__ = DOCUMENTED
+
+    name: str
+    version: int
+    date: str
+    data: str
+    data_sha256: str
+    rows: int
+    """Labelled rows that it was made from."""
+    min_confidence: float
+    """Below this the verdict is withheld unless a request says otherwise."""
+    heads: Mapping[Modality, HeadProfile]
+    """By modality; one that is absent is served as shipped."""
+
+
 class ModelList(TypedDict):
     """Every model."""
 
@@ -262,6 +301,8 @@ class ModelList(TypedDict):
     models: list[ModelView]
     use: UseView
     """What this service may be used for."""
+    profile: ProfileView | None
+    """What `SENTIMENT_CALIBRATION_PROFILE` named; null if nothing, and until the models have started."""
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

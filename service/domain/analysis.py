@@ -184,7 +184,7 @@ class Analysis:
     explanation: Explanation | None = None
     media: Media | None = None
     models: Mapping[str, str] = field(default_factory=dict)
-    """Which models answered, as name@version."""
+    """Which models answered, as name@version; `calibration` is the recalibration profile, where one is in use."""
     warnings: tuple[Notice, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds spent in each step."""

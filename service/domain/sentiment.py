@@ -13,6 +13,9 @@ Distribution = tuple[float, float, float]
 
 UNIFORM: Distribution = (1 / 3, 1 / 3, 1 / 3)
 
+LEAST = 1e-9
+"""No probability is tempered from below this: 0 would stay 0 at any temperature."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -55,6 +58,12 @@ def softmax(logits: Sequence[float], temperature: float = 1.0) -> tuple[float, .
     powers = [math.exp((logit - highest) / temperature) for logit in logits]
     total = sum(powers)
     return tuple(power / total for power in powers)
+
+
+def tempered(distribution: Distribution, temperature: float) -> Distribution:
+    """Probabilities as a temperature on top of their own would have made them: what it divides are their logarithms."""
+    logits = [math.log(max(probability, LEAST)) for probability in distribution]
+    return normalised(softmax(logits, temperature))
 
 
 def from_emotions(emotions: Mapping[str, float]) -> Distribution:

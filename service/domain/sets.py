@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from service.domain.labels import SENTIMENTS, Label
 from service.domain.sentiment import Distribution
 
+COVERAGES = tuple(round(0.01 * percent, 2) for percent in range(80, 100))
+"""What can be asked for is taken to the next of these."""
+
 
 @dataclass(frozen=True)
 class PredictionSet:

@@ -21,7 +21,6 @@ from service.pipelines.media import Tools, read_audio, read_image, read_video
 from service.pipelines.sets import check_coverage, set_of
 from service.pipelines.text import explain, read_text, read_texts
 from service.runners import Models
-from service.settings import Settings
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -72,10 +71,21 @@ async def analyze(
     watch = Stopwatch()
     check_coverage(options, tools.models, inputs.modalities)
     with watch("total"):
-        found = joined(await together(*_work(inputs, options, tools, watch, notebooks or {})))
+        found = await findings(inputs, options, tools, watch, notebooks)
         if options.explain and found.explanation is None and found.text is not None and "text" in found.opinions:
             found = replace(found, explanation=await explain(found.text.text, tools.models))
     return answer(inputs.kind, found, options, tools, watch)
+
+
+async def findings(
+    inputs: Inputs,
+    options: Options,
+    tools: Tools,
+    watch: Stopwatch,
+    notebooks: Mapping[str, Notebook] | None = None,
+) -> Found:
+    """All that was found in what was sent, before fusion; raises what `analyze` raises."""
+    return joined(await together(*_work(inputs, options, tools, watch, notebooks or {})))
 
 
 def _work(
@@ -148,7 +158,7 @@ def _longest(media: Sequence[Media]) -> Media | None:
 
 
 def answer(kind: Kind, found: Found, options: Options, tools: Tools, watch: Stopwatch) -> Analysis:
-    rule = rule_of(options, tools.settings)
+    rule = rule_of(options, tools)
     with watch("fusion"):
         fused = fuse(found.opinions, rule)
         points = _timeline(found, tools.models, rule)
@@ -164,17 +174,27 @@ def answer(kind: Kind, found: Found, options: Options, tools: Tools, watch: Stop
         transcript=found.transcript,
         explanation=found.explanation,
         media=found.media,
-        models={name: tools.models.info[name].identifier for name in found.models},
+        models=_provenance(found, tools.models),
         warnings=found.notices,
         timings={step: round(seconds, 6) for step, seconds in watch.seconds.items()},
         prediction_set=set_of(fused.sentiment, found.opinions, options, tools.models),
     )
 
 
-def rule_of(options: Options, settings: Settings) -> FusionRule:
+def rule_of(options: Options, tools: Tools) -> FusionRule:
+    """When verdicts are withheld: as the request says, else as the recalibration profile, else as the settings do."""
+    settings, profile = tools.settings, tools.models.profile
     if options.min_confidence is not None:
         return FusionRule(options.min_confidence, settings.max_conflict)
+    if profile is not None:
+        return FusionRule(profile.min_confidence, settings.max_conflict)
     return FusionRule(settings.min_confidence, settings.max_conflict, settings.min_margin)
+
+
+def _provenance(found: Found, models: Models) -> dict[str, str]:
+    """Which models answered, and the profile that recalibrated them."""
+    named = {name: models.info[name].identifier for name in found.models}
+    return named if models.profile is None else {**named, "calibration": models.profile.identifier}
 
 
 def _timeline(found: Found, models: Models, rule: FusionRule) -> tuple[TimelinePoint, ...]:

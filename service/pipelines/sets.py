@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 from models.registry import load_calibration
@@ -23,21 +24,33 @@ def set_of(
     """The set for a verdict over these modalities; None unless a coverage was asked for. Raises `CoverageUnknown`."""
     if options.coverage is None:
         return None
-    served = tuple(models.info[name].identifier for name in MODALITIES if name in present)
-    table = _table(tuple(name for name in MODALITIES if name in present), served) if present else None
-    least = EVERYTHING if table is None else least_probability(table, options.coverage)
+    told = tuple(name for name in MODALITIES if name in present)
+    least = least_probability(_table(told, models), options.coverage) if told else EVERYTHING
     return prediction_set(sentiment.distribution, options.coverage, least)
 
 
 def check_coverage(options: Options, models: Models, asked: Collection[Modality] = MODALITIES) -> None:
-    """Raises `CoverageUnknown` at once if a model that may be asked was never measured."""
-    if options.coverage is not None:
-        for name in asked:
-            _record(models.info[name].identifier)
+    """Raises `CoverageUnknown` at once if a model that may be asked was never measured, or a choice of them."""
+    if options.coverage is None:
+        return
+    names = tuple(name for name in MODALITIES if name in asked)
+    for size in range(1, len(names) + 1):
+        for told in combinations(names, size):
+            _table(told, models)
+
+
+def _table(present: tuple[Modality, ...], models: Models) -> Mapping[str, float]:
+    """The bounds for one head, or for a choice of them: the profile's where it recalibrates one of them."""
+    profile, what = models.profile, "+".join(present)
+    if profile is not None and what in profile.judged:
+        return profile.judged[what].least_probability
+    if profile is not None and not profile.heads.keys().isdisjoint(present):
+        raise CoverageUnknown(f"the verdict over {' and '.join(present)} with the profile {profile.identifier}")
+    return _shipped(present, tuple(models.info[name].identifier for name in present))
 
 
 @cache
-def _table(present: tuple[Modality, ...], served: tuple[str, ...]) -> Mapping[str, float]:
+def _shipped(present: tuple[Modality, ...], served: tuple[str, ...]) -> Mapping[str, float]:
     """The bounds that were measured for one head, or for a choice of them. Raises `CoverageUnknown`."""
     heads = [_record(identifier) for identifier in served]
     if len(present) == 1:

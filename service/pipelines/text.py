@@ -22,10 +22,15 @@ MAX_EXPLAINED_WORDS = 256
 
 async def predict(texts: Sequence[str], models: Models) -> list[Prediction | None]:
     """What the model says of each text, over all its windows by their tokens; None where there is nothing to read."""
+    return [_weighed(said) for said in await predict_windows(texts, models)]
+
+
+async def predict_windows(texts: Sequence[str], models: Models) -> list[list[tuple[Prediction, int]]]:
+    """What the model says of each window of each text, with the window's tokens."""
     cuts = [[window for window in models.windows(text) if window.tokens > SPECIAL_TOKENS] for text in texts]
     pieces = [text[window.start : window.end] for text, cut in zip(texts, cuts, strict=True) for window in cut]
     answers = iter(await models.text(pieces) if pieces else ())
-    return [_weighed([(next(answers), window.tokens) for window in cut]) for cut in cuts]
+    return [[(next(answers), window.tokens) for window in cut] for cut in cuts]
 
 
 async def read_text(text: str, options: Options, models: Models) -> Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from service.domain.analysis import Transcript
 from service.domain.sentiment import Prediction
 from service.features.face import Detection
 from service.features.text import Asked, Window
+
+if TYPE_CHECKING:
+    from service.runners.profile import Profile
 
 
 class RunnerError(Exception):
@@ -75,6 +78,11 @@ class Models(Protocol):
     @property
     def info(self) -> dict[str, ModelInfo]:
         """By name: `text`, `speech`, `face`, `detector`, and `transcript` if there are weights for it."""
+        ...
+
+    @property
+    def profile(self) -> Profile | None:
+        """The recalibration that sentiments below have been through; None for the models as shipped."""
         ...
 
     def windows(self, text: str) -> list[Window]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.analysis import Transcript
+from service.domain.labels import Modality
 from service.domain.sentiment import Prediction
 from service.features.face import PICTURE_SIDES, Detection, Picture
 from service.features.speech import SAMPLE_RATE
@@ -21,6 +22,7 @@ from service.runners.batching import Collector, Limits, Observer
 from service.runners.catalogue import describe, loader, text_cutter
 from service.runners.embedded import Embedded
 from service.runners.face import scale_of, shrink, unscaled
+from service.runners.profile import Profile, chosen_profile
 from service.runners.remote import Remote
 from service.runners.text_cache import TextCache
 from service.runners.transcript import find_weights
@@ -86,8 +88,10 @@ class ConnectedModels:
         cut_text: Callable[[str], list[Window]],
         *,
         text_cache_entries: int = 0,
+        profile: Profile | None = None,
     ) -> None:
         self.info = info
+        self.profile = profile
         self._cut_text = cut_text
         self._backends = backends
         self._collectors = collectors
@@ -126,11 +130,19 @@ class ConnectedModels:
 
     async def text(self, texts: Sequence[str | Asked]) -> list[Prediction]:
         """One prediction a text, or a text and a term."""
-        return await self._text_cache.through(texts, self._collectors["text"].submit)
+        said = await self._text_cache.through(texts, self._collectors["text"].submit)
+        profile = self.profile
+        if profile is None:
+            return said
+        # The sentiment towards a term is another head's, of which the profile knows nothing.
+        return [
+            one if isinstance(text, Asked) else profile.recalibrated("text", one)
+            for text, one in zip(texts, said, strict=True)
+        ]
 
     async def speech(self, windows: Sequence[NDArray[np.float32]]) -> list[Prediction]:
         """One prediction a window of mono 16 kHz samples."""
-        return await self._collectors["speech"].submit(windows)
+        return self._recalibrated("speech", await self._collectors["speech"].submit(windows))
 
     async def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detection, ...]]:
         """The faces of each upright RGB picture (h, w, 3), in pixels of that picture."""
@@ -143,7 +155,7 @@ class ConnectedModels:
 
     async def face(self, crops: Sequence[Picture]) -> list[Prediction]:
         """One prediction an aligned RGB crop."""
-        return await self._collectors["face"].submit(crops)
+        return self._recalibrated("face", await self._collectors["face"].submit(crops))
 
     async def transcribe(self, samples: NDArray[np.float32], language: str) -> Transcript:
         """The words of mono 16 kHz samples (n,). Raises `TranscriptUnavailable` without weights for the language."""
@@ -155,6 +167,10 @@ class ConnectedModels:
         (words,) = await self._collectors["transcript"].submit([samples])
         return words
 
+    def _recalibrated(self, name: Modality, said: list[Prediction]) -> list[Prediction]:
+        profile = self.profile
+        return said if profile is None else [profile.recalibrated(name, one) for one in said]
+
 
 def connect(
     settings: Settings, proxies: Mapping[str, Any] | None = None, observer: Observer | None = None
@@ -162,9 +178,10 @@ def connect(
     """The models that the settings name; call `start` before the first question and `close` after the last.
 
     `proxies` holds what `bentoml.depends` gave for `text`, `speech`, `face` and `transcript`; a model whose runner is
-    not among them is loaded into this process.
+    not among them is loaded into this process. Raises `WrongProfile`.
     """
     info, proxies = describe(settings), proxies or {}
+    profile = chosen_profile(settings.calibration_profile, info)
     backends = {model: _backend(model, settings, proxies) for model in info}
     collectors = {
         model: _collector(model, backend, settings, observer, _at_once(model, proxies, settings))
@@ -177,6 +194,7 @@ def connect(
         settings.transcript_model,
         text_cutter(),
         text_cache_entries=settings.text_cache_entries,
+        profile=profile,
     )
 
 

@@ -43,7 +43,7 @@ class Session:
         self._reliability: dict[Modality, float] = {
             name: tools.models.info[name].reliability for name in ("text", "speech", "face")
         }
-        self._rule = rule_of(start.options, settings)
+        self._rule = rule_of(start.options, tools)
 
     @property
     def dropped(self) -> int:
