@@ -1,5 +1,6 @@
 """The head of a request must come in time and be no larger than heads are, and so must the trailers of a body.
 
+Trailers are thrown away: no route reads them, and among the headers they would say who comes (RFC 9110, 6.5.1).
 Uvicorn waits for one as long as it takes, and keeps what it gets: a client that drips its headers, or never ends them,
 would hold a connection, and memory. Looking once a second at those whose head is not complete costs requests nothing.
 """
@@ -26,6 +27,8 @@ class TimelyHeads(HttpToolsProtocol):
     """Of a head or trailers, without the bytes that came together with their beginning."""
     unread_since: float | None = None
     """Since when the body of a request that was answered already has been seen to come."""
+    _in_trailers = False
+    """Whether what is called a header now comes after the head: it must not act as one, say whom to believe."""
     _began_now = False
     """Whether what is waited for began within the bytes that came last; before it they may hold the end of a body."""
     _after_size = False
@@ -44,13 +47,19 @@ class TimelyHeads(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         super().on_message_begin()
+        self._in_trailers = False
         self.began, self._began_now, self.head_bytes = True, True, 0
         if self.waiting_since is None:
             self.waiting_since = self.loop.time()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which uvicorn would add to those of a head that nobody has looked at yet."""
+        if not self._in_trailers:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The last byte of it."""
-        self.waiting_since, self.began = None, False
+        self.waiting_since, self.began, self._in_trailers = None, False, True
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:

@@ -17,8 +17,8 @@ CALM_SECONDS = 1.0
 """So long nobody must have found every place taken before there may be another rush."""
 
 
-class Admission:
-    """A place for each request that is worked on: `with admission: …`. Raises `overloaded` where there is none."""
+class AdmissionControl:
+    """A place for each request that is worked on: `with control: …`. Raises `overloaded` where there is none."""
 
     def __init__(self, steady: int, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         """Up to `steady` at any time, and up to `most` for a short while after a calm one."""

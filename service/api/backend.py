@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from service.access.configured import share_of
-from service.api.admission import Admission
+from service.api.admission import AdmissionControl
 from service.api.places import Places
 from service.api.problems import ProblemError
 from service.database import Database
@@ -46,9 +46,9 @@ class Backend:
     """Unix time in seconds."""
 
     @cached_property
-    def texts(self) -> Admission:
+    def texts(self) -> AdmissionControl:
         """The places of requests for texts."""
-        return Admission(self.settings.steady_text_requests, self.settings.max_text_requests)
+        return AdmissionControl(self.settings.steady_text_requests, self.settings.max_text_requests)
 
     @cached_property
     def streams(self) -> Places:

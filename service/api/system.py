@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,6 +45,8 @@ class Findings:
 
     dependencies: Dependencies
     problems: tuple[str, ...] = ()
+    causes: Mapping[str, str] = field(default_factory=dict)
+    """Those of the problems that say why a model or the decoder does not answer, by its name."""
 
 
 class Probe:
@@ -93,7 +95,7 @@ async def get_readyz(request: Request) -> Response:
     found = await request.app.state.probe.findings(backend)
     waiting = _awaited(found.dependencies)
     if waiting:
-        why = [sentence for sentence in found.problems if any(f" {name} " in sentence for name in waiting)]
+        why = [found.causes[name] for name in waiting if name in found.causes]
         raise ProblemError("not_ready", " ".join([f"These do not answer yet: {', '.join(waiting)}.", *why]))
     return Response()
 
@@ -143,13 +145,13 @@ async def _ask(backend: Backend) -> Findings:
     models, decoder, disk, others = await asyncio.gather(
         _models(backend), _decoder(backend.tools), run_in_threadpool(_full_disks, backend), _others(backend)
     )
-    (together, runners, model_problems), problems = models, []
+    (together, runners, causes), problems = models, []
     if backend.lifecycle.stops:
         problems.append("The service is shutting down.")
-    problems += model_problems
     if decoder != "healthy" and backend.tools is not None:
-        problems.append("The decoder does not answer.")
-    problems += [*disk, *(f"The {name} does not answer: {error}." for name, error in others.items() if error)]
+        causes = {**causes, "decoder": "The decoder does not answer."}
+    problems += [*causes.values(), *disk]
+    problems += [f"The {name} does not answer: {error}." for name, error in others.items() if error]
     states: dict[str, Status] = {name: "unhealthy" if error else "healthy" for name, error in others.items()}
     dependencies = Dependencies(
         database=states.get("database"),
@@ -159,21 +161,21 @@ async def _ask(backend: Backend) -> Findings:
         disk="degraded" if disk else "healthy",
         runners=runners,
     )
-    return Findings(dependencies, tuple(problems))
+    return Findings(dependencies, tuple(problems), causes)
 
 
-async def _models(backend: Backend) -> tuple[Status, dict[str, State], list[str]]:
-    """All models together, each by name, and what is wrong with them."""
+async def _models(backend: Backend) -> tuple[Status, dict[str, State], dict[str, str]]:
+    """All models together, each by name, and what is wrong with which of them."""
     tools = backend.tools
     if tools is None:
         why = backend.start_problem or "The models are being loaded."
-        return "unhealthy", dict.fromkeys(NEEDED, "starting"), [why]
+        return "unhealthy", dict.fromkeys(NEEDED, "starting"), {"models": why}
     silent: dict[str, State] = dict.fromkeys(tools.models.info, "unhealthy")
     runners = await _within_limit(tools.models.health(), silent)
-    problems = list(tools.models.problems.values())
+    causes = dict(tools.models.problems)
     if "transcript" not in runners and tools.settings.transcript_model != "off":
-        problems.append("No transcription weights are installed, so nothing is transcribed.")
-    return _together(runners, tools), runners, problems
+        causes["transcript"] = "No transcription weights are installed, so nothing is transcribed."
+    return _together(runners, tools), runners, causes
 
 
 async def _decoder(tools: Tools | None) -> Status:

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from service.api.admission import CALM_SECONDS, Admission
+from service.api.admission import CALM_SECONDS, AdmissionControl
 from service.api.problems import ProblemError
 
 
@@ -15,12 +15,12 @@ class Clock:
         return self.now
 
 
-def fill(admission: Admission, places: ExitStack) -> int:
+def fill(control: AdmissionControl, places: ExitStack) -> int:
     """Take places until one is refused; how many there were."""
     taken = 0
     while True:
         try:
-            places.enter_context(admission)
+            places.enter_context(control)
         except ProblemError as error:
             assert error.kind.code == "overloaded"
             return taken
@@ -29,33 +29,33 @@ def fill(admission: Admission, places: ExitStack) -> int:
 
 def test_a_rush_is_taken_in_up_to_the_most():
     with ExitStack() as places:
-        assert fill(Admission(4, 10, Clock()), places) == 10
+        assert fill(AdmissionControl(4, 10, Clock()), places) == 10
 
 
 def test_a_queue_that_stays_is_held_to_the_steady_number():
     clock = Clock()
-    admission = Admission(4, 10, clock)
+    control = AdmissionControl(4, 10, clock)
     with ExitStack() as places:
-        fill(admission, places)
+        fill(control, places)
         for _ in range(20):  # somebody comes again and again, and many leave at once
             clock.now += CALM_SECONDS / 2
-            admission.open -= 7
-            assert fill(admission, places) == 1
-            admission.open += 6
+            control.open -= 7
+            assert fill(control, places) == 1
+            control.open += 6
 
 
 def test_after_a_calm_while_there_may_be_another_rush():
     clock = Clock()
-    admission = Admission(4, 10, clock)
+    control = AdmissionControl(4, 10, clock)
     with ExitStack() as places:
-        fill(admission, places)
+        fill(control, places)
     clock.now = 2 * CALM_SECONDS
     with ExitStack() as places:
-        assert fill(admission, places) == 10
+        assert fill(control, places) == 10
 
 
 def test_a_place_is_given_back_whatever_happens():
-    admission = Admission(1, 1)
-    with pytest.raises(ZeroDivisionError), admission:
+    control = AdmissionControl(1, 1)
+    with pytest.raises(ZeroDivisionError), control:
         _ = 1 / 0
-    assert admission.open == 0
+    assert control.open == 0

@@ -82,6 +82,14 @@ async def test_readiness_names_what_does_not_answer(app, client):
     assert (await client.get("/health")).json()["problems"] == [broken, "The decoder does not answer."]
 
 
+async def test_readiness_tells_only_of_what_is_waited_for(app, client):
+    absent = "The transcript model cannot be loaded: the face model and the decoder have nothing to do with it."
+    app.state.backend.tools = Tools(WELL, decoder=False, problems={"transcript": absent})
+    detail = (await client.get("/readyz")).json()["detail"]
+    assert detail == "These do not answer yet: decoder. The decoder does not answer."
+    assert absent in (await client.get("/health")).json()["problems"]
+
+
 async def test_what_could_not_be_started_is_named(app, client):
     app.state.backend.start_problem = "The service cannot be started: vocab.json is missing."
     assert (await client.get("/readyz")).json()["detail"] == app.state.backend.start_problem
