@@ -6,12 +6,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.databases import database_url, postgres  # noqa: F401  (fixtures)
 from tests.serving import RunningService, running_service
 
 CHECKOUT = Path(__file__).parents[1]
+
+# The same examples in every run, however long a busy machine takes for each: what fails, fails again.
+hypothesis.settings.register_profile(
+    "steady", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 
 
 def samples_folder() -> Path:

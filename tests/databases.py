@@ -19,7 +19,7 @@ import pytest
 from tests.serving import free_port
 
 USER = "sentiment"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 _numbers = count(1)
 
 

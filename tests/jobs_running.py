@@ -20,7 +20,7 @@ import httpx
 from service.jobs.intake import Jobs, Wish
 from tests.serving import CHECKOUT
 
-WAIT_SECONDS = 90.0
+WAIT_SECONDS = 180.0
 
 
 @dataclass
@@ -33,7 +33,7 @@ class RunningWorker:
     def kill(self) -> None:
         """End it at once."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self) -> int:
         """Ask it to end; its exit code."""
@@ -60,7 +60,7 @@ def running_worker(
         yield RunningWorker(process, log)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 async def submit(jobs: Jobs, wish: Wish, **files: Path | bytes) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.serving import free_port
 
-START_SECONDS = 20.0
+START_SECONDS = 120.0
 
 
 @dataclass

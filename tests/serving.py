@@ -18,9 +18,10 @@ import httpx
 import psutil
 
 CHECKOUT = Path(__file__).parents[1]
-READY_SECONDS = 90.0
-STOP_SECONDS = 30.0
+READY_SECONDS = 180.0
+STOP_SECONDS = 90.0
 STARTS = 3
+_drawn: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class RunningService:
 
     def kept_files(self) -> list[Path]:
         """The uploads that it holds now."""
-        return [path for path in self.temp_folder.rglob("*") if path.is_file()]
+        # Not `rglob`, which fails on a folder that is removed meanwhile.
+        return [Path(folder, name) for folder, _, names in os.walk(self.temp_folder) for name in names]
 
     def stop(self) -> None:
         """Ask it to stop, and wait until it has."""
@@ -117,13 +119,23 @@ def free_port() -> int:
     """A port of the loopback address that nobody listens on.
 
     It is below those that the system gives to whoever asks for any, or connects somewhere: one of them could be taken
-    before the service is there, by its own supervisor even.
+    before the service is there, by its own supervisor even. No port is drawn twice.
     """
     while True:
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _drawn:
+                _drawn.add(port)
+                return port
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port of the loopback address that refuses whoever calls: it is taken, and nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def _environment(folder: Path, port: int, settings: dict[str, object]) -> dict[str, str]:

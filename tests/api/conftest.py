@@ -23,7 +23,6 @@ def settings(tmp_path: Path) -> Settings:
         max_body_bytes=200_000,
         max_text_characters=100,
         max_texts=4,
-        request_timeout_seconds=0.4,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 
 
 class Closed(Exception):
@@ -55,6 +55,11 @@ class Line:
             raise Closed(message)
         return message
 
+    def give(self, *frames: bytes) -> None:
+        """Send binary messages so that the application finds them all at once."""
+        for data in frames:
+            self._to_app.put_nowait({"type": "websocket.receive", "bytes": data})
+
     async def say(self, **message: Any) -> None:
         """Send a text message."""
         self._to_app.put_nowait({"type": "websocket.receive", "text": orjson.dumps(message).decode()})
@@ -66,7 +71,7 @@ class Line:
 
     async def frame(self, data: bytes) -> None:
         """Send a binary message, and let the application have a look at it."""
-        self._to_app.put_nowait({"type": "websocket.receive", "bytes": data})
+        self.give(data)
         await asyncio.sleep(0)
 
     async def hear(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ async def fail(request):
 
 
 async def wait(request):
-    await asyncio.sleep(30)
+    await asyncio.Event().wait()
 
 
 async def read(request):
@@ -42,7 +42,11 @@ async def refuse(request):
 
 
 @pytest.fixture
-def edge(settings):
+def edge(settings) -> Edge:
+    return edge_of(settings)
+
+
+def edge_of(settings: Settings) -> Edge:
     endpoints = {"/fail": fail, "/wait": wait, "/read": read, "/measured": measured, "/unhealthy": unhealthy}
     ours = Starlette(routes=[Route(path, endpoint, methods=["GET", "POST"]) for path, endpoint in endpoints.items()])
     # Without the layers that answer errors, as our application is.
@@ -114,11 +118,13 @@ async def test_no_answer_is_to_be_stored(speak):
 async def test_the_time_of_each_step_is_told_and_the_total_is_measured(speak):
     timing = (await speak.get("/measured")).headers["server-timing"]
     assert timing.startswith("decode;dur=500.00, odd_step;dur=250.00, total;dur=")
-    assert float(timing.rsplit("=", 1)[1]) < 9000
+    assert timing.rsplit("=", 1)[1] != "9000.00"
 
 
-async def test_a_request_that_takes_too_long_is_stopped(speak):
-    response = await speak.get("/wait")
+async def test_a_request_that_takes_too_long_is_stopped(settings):
+    hasty = settings.model_copy(update={"request_timeout_seconds": 0.2})
+    async with client_of(edge_of(hasty)) as speak:
+        response = await speak.get("/wait")
     assert response.status_code == 504
     assert problem(response)["code"] == "timed_out"
 
@@ -153,12 +159,11 @@ async def test_work_stops_when_the_client_goes_away(edge):
     async def waiting(scope, receive, send):
         try:
             await receive()
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             stopped.set()
 
     edge._routes._hot["GET", "/wait"] = waiting
-    edge._settings = edge._settings.model_copy(update={"request_timeout_seconds": 60})
     messages = iter([{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}])
     sent = []
 
@@ -169,7 +174,7 @@ async def test_work_stops_when_the_client_goes_away(edge):
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/wait", "headers": [], "query_string": b""}
-    await asyncio.wait_for(edge(scope, receive, send), 5)
+    await asyncio.wait_for(edge(scope, receive, send), 60)
     assert stopped.is_set()
     assert sent[0]["status"] == 499
     assert json.loads(sent[1]["body"])["code"] == "cancelled"
@@ -206,7 +211,8 @@ def test_a_job_s_body_has_long_to_come_as_long_as_it_comes():
 
 
 async def test_who_drips_a_job_is_cut_off_and_who_sends_it_steadily_is_not(app, settings):
-    patient = settings.model_copy(update={"request_timeout_seconds": 0.3, "max_job_bytes": 10_000_000})
+    patience = 2.0
+    limited = settings.model_copy(update={"request_timeout_seconds": patience, "max_job_bytes": 10_000_000})
 
     async def reads(scope, receive, send):
         size, more = 0, True
@@ -215,14 +221,19 @@ async def test_who_drips_a_job_is_cut_off_and_who_sends_it_steadily_is_not(app, 
             size, more = size + len(message["body"]), message["more_body"]
         await JSONResponse({"bytes": size})(scope, receive, send)
 
-    async def pieces(size: int):
-        for _ in range(8):
-            await asyncio.sleep(0.1)
-            yield b"x" * size
+    async def drops():
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.05)
 
-    edge = Edge(Routes(app, {("POST", "/v1/jobs"): reads}), app, patient)
+    async def pieces():
+        yield b"x" * 1_000_000  # buys more time than the wait takes
+        await asyncio.sleep(1.1 * patience)
+        yield b"x" * 1_000_000
+
+    edge = Edge(Routes(app, {("POST", "/v1/jobs"): reads}), app, limited)
     async with client_of(edge) as client:
-        dripped = await client.post("/v1/jobs", content=pieces(1))
+        dripped = await client.post("/v1/jobs", content=drops())
         assert (dripped.status_code, problem(dripped)["code"]) == (504, "timed_out")
         assert "faster connection" in dripped.json()["detail"]
-        assert (await client.post("/v1/jobs", content=pieces(1_000_000))).json() == {"bytes": 8_000_000}
+        assert (await client.post("/v1/jobs", content=pieces())).json() == {"bytes": 2_000_000}

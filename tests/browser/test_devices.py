@@ -16,9 +16,11 @@ def test_what_the_microphone_hears_is_judged(visitor: Visitor) -> None:
     visitor.open("Audio")
     visitor.panel.get_by_label("Record audio").click()
     visitor.panel.get_by_role("button", name="Record", exact=True).click()
+    stop = visitor.panel.get_by_role("button", name="Stop", exact=True).first
+    expect(stop).to_be_visible()  # so it records
     visitor.page.wait_for_timeout(RECORDED_MILLISECONDS)
     with visitor.giving():
-        visitor.panel.get_by_role("button", name="Stop", exact=True).first.click()
+        stop.click()
     visitor.analyse()
     expect(visitor.verdict).to_be_visible()
     expect(visitor.panel.locator(".ms-timeline svg")).to_be_visible()
@@ -41,9 +43,11 @@ def test_a_recorded_video_is_judged_by_face_and_voice(visitor: Visitor) -> None:
     visitor.panel.get_by_label("Capture from camera").click()
     visitor.turn_on_camera()
     visitor.panel.get_by_label("start recording").click()
+    stop = visitor.panel.get_by_role("button").filter(has_text="Stop")
+    expect(stop).to_be_visible()  # so it records
     visitor.page.wait_for_timeout(RECORDED_MILLISECONDS)
     with visitor.giving():
-        visitor.panel.get_by_role("button").filter(has_text="Stop").click()
+        stop.click()
     visitor.analyse()
     expect(visitor.panel.locator(".ms-modalities")).to_contain_text("Faces")
     expect(visitor.panel.locator(".ms-modalities")).to_contain_text("Voice")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ANSWER_MILLISECONDS, Visitor
-from tests.jobs_running import running_worker
+from tests.jobs_running import running_worker, until
 from tests.serving import RunningService
 from ui.app import EXAMPLES
 from ui.client import Client
@@ -84,10 +85,13 @@ def test_a_table_of_texts_is_counted_and_its_verdicts_can_be_saved(
         visitor.panel.get_by_role("link", name="Download CSV").click()
     with Path(download.value.path()).open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)] == ["positive", "negative", "neutral"]
-    jobs = service.temp_folder.parent / "state" / "jobs"
-    assert [
-        file for file in jobs.rglob("*") if file.is_file() and file.suffix != ".db" and "queue" not in file.name
-    ] == []
+    until(lambda: files_of_jobs(service) == [])
+
+
+def files_of_jobs(service: RunningService) -> list[str]:
+    """What lies in the folder of the jobs, beside their queue."""
+    found = [name for _, _, names in os.walk(service.temp_folder.parent / "state" / "jobs") for name in names]
+    return [name for name in found if not name.endswith(".db") and "queue" not in name]
 
 
 def test_a_table_without_its_column_is_refused_in_one_sentence(visitor: Visitor, tmp_path: Path) -> None:

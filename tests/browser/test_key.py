@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, expect
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.browser.conftest import Visitor
-from tests.serving import free_port
+from tests.ui.conftest import served
 from tests.ui.page_running import RunningPage, running_page
 from tests.ui.service_made_up import problem, service_made_up
 
@@ -42,18 +39,8 @@ class Keyed:
 def keyed_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPage]:
     app = service_made_up()
     app.routes.append(Route("/docs.json", lambda _: JSONResponse(DOCUMENT)))
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(Keyed(app), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        with running_page(f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("page")) as page:
-            yield page
-    finally:
-        server.should_exit = True
-        thread.join()
+    with served(Keyed(app)) as address, running_page(address, tmp_path_factory.mktemp("page")) as page:
+        yield page
 
 
 def test_a_visitor_s_key_is_asked_for_sent_for_that_page_and_gone_with_it(browser: Browser, keyed_page: RunningPage):

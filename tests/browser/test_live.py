@@ -60,9 +60,9 @@ def test_closing_the_page_ends_its_stream(live: Visitor, service) -> None:
 
 
 def _wait_for_streams(live: Visitor, service: RunningService, wanted: int) -> None:
-    """Until the service has so many streams open; ten seconds at most."""
+    """Until the service has so many streams open; a minute at most."""
     found = -1.0
-    for _ in range(100):
+    for _ in range(600):
         rows = live.page.context.request.get(f"{service.address}/metrics").text().splitlines()
         found = next((float(row.split()[-1]) for row in rows if row.startswith("active_connections")), 0.0)
         if found == wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Set
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.ui.page_running import RunningPage, running_page
 from ui.app import EXAMPLES
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+WHOLE_PICTURE = ".ms-picture img:not(.ms-heat)"
 
 
 def read(visitor: Visitor, text: str) -> None:
@@ -64,12 +67,27 @@ def test_an_uploaded_picture_gets_a_verdict_and_a_box_around_its_face(visitor: V
     visitor.upload(EXAMPLES / "portrait.jpg")
     visitor.analyse()
     expect(visitor.verdict.get_by_role("heading")).to_have_text("Positive")
-    picture, box = (visitor.panel.locator(name).bounding_box() for name in (".ms-picture img", ".ms-box"))
+    picture, box = (visitor.panel.locator(name).bounding_box() for name in (WHOLE_PICTURE, ".ms-box"))
     assert picture
     assert box
     middle = (box["x"] + box["width"] / 2 - picture["x"]) / picture["width"]
     assert 0.3 < middle < 0.7
-    assert visitor.panel.locator(".ms-picture img").evaluate("image => image.naturalWidth") == 320
+    assert visitor.panel.locator(WHOLE_PICTURE).evaluate("image => image.naturalWidth") == 320
+
+
+def test_a_map_on_the_face_can_be_put_aside(visitor: Visitor) -> None:
+    visitor.open("Image")
+    visitor.upload(EXAMPLES / "portrait.jpg")
+    visitor.analyse()
+    heat = visitor.panel.locator(".ms-heat")
+    expect(heat).to_have_attribute("alt", re.compile("^Face 1: what speaks most for positive is "))
+    assert heat.evaluate("map => map.naturalWidth") > 0
+    over, box = heat.bounding_box(), visitor.panel.locator(".ms-box").bounding_box()
+    assert over
+    assert box
+    assert box["x"] < over["x"] + over["width"] / 2 < box["x"] + box["width"]
+    visitor.panel.get_by_label("Show where each face says it").uncheck()
+    expect(heat).not_to_be_visible()
 
 
 def test_a_picture_without_anybody_is_undecided_and_says_why(visitor: Visitor) -> None:
@@ -146,7 +164,16 @@ def test_the_json_can_be_saved(visitor: Visitor) -> None:
 
 def uploaded(page: RunningPage, before: Set[Path] = frozenset()) -> Set[Path]:
     """The files that the page holds; sound that another visitor left half-way stays for up to a minute."""
-    return {path for path in page.uploads.rglob("*") if path.is_file()} - before
+    return {Path(folder, name) for folder, _, names in os.walk(page.uploads) for name in names} - before
+
+
+def wait_until_gone(visitor: Visitor, page: RunningPage, before: Set[Path]) -> None:
+    """Until the page holds nothing more than before; a minute at most."""
+    for _ in range(600):
+        if not uploaded(page, before):
+            break
+        visitor.page.wait_for_timeout(100)
+    assert uploaded(page, before) == set()
 
 
 def test_clearing_deletes_the_upload(visitor: Visitor, page_address: RunningPage) -> None:
@@ -157,8 +184,7 @@ def test_clearing_deletes_the_upload(visitor: Visitor, page_address: RunningPage
     assert len(uploaded(page_address, before)) == 1
     visitor.clear.click()
     expect(visitor.panel.locator(".ms-blank")).to_be_visible()
-    visitor.page.wait_for_timeout(500)
-    assert uploaded(page_address, before) == set()
+    wait_until_gone(visitor, page_address, before)
 
 
 def test_closing_the_page_deletes_its_uploads(browser: Browser, page_address: RunningPage) -> None:
@@ -171,13 +197,9 @@ def test_closing_the_page_deletes_its_uploads(browser: Browser, page_address: Ru
     visitor.analyse()
     assert uploaded(page_address, before)
     context.close()
-    waiting = browser.new_page()
-    for _ in range(100):
-        if not uploaded(page_address, before):
-            break
-        waiting.wait_for_timeout(200)
-    waiting.close()
-    assert uploaded(page_address, before) == set()
+    waiting = Visitor(browser.new_page())
+    wait_until_gone(waiting, page_address, before)
+    waiting.page.close()
 
 
 def test_a_service_that_is_not_there_is_said_plainly(browser: Browser, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import socket
 import sys
 from pathlib import Path
 
-from service import keeper
+from service import keeper, porter
 from service.keeper import LEAVE, Keeper, Line, close
 from service.lifeline import Presence
 from service.porter import Answer, Reason
@@ -61,6 +61,7 @@ def _answer(line: Line) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
+porter.HEAD_SECONDS = 120.0  # whom a busy machine keeps waiting is not let go
 if "REST" in os.environ:
     keeper.REST_SECONDS = (0.0, float(os.environ["REST"]))
 listener = socket.socket(fileno=int(sys.argv[1]))

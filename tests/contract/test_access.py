@@ -26,6 +26,8 @@ from tests.serving import CHECKOUT, RunningService, running_service
 pytestmark = [pytest.mark.server, pytest.mark.redis]
 
 TEXT = {"text": "I love it"}
+ALONE, SHARED = "rate limits are counted by each process", "rate limits are shared again"
+"""What a replica logs when Redis does not answer, and when it does again."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def ask(service: RunningService, credential: str | None = None, path: str = "/v1
 
 def wait_for(service: RunningService, key: str, status: int) -> None:
     """The file of keys is looked at every second."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while ask(service, key).status_code != status:
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -126,27 +128,49 @@ def test_an_issuer_that_fails_costs_known_keys_nothing(house):
 
 
 def test_two_replicas_share_one_budget(house):
-    key = house.command("create", "counted", "--rate", "6/minute")
-    for service in (house.first, house.second):
-        wait_for_key(service, key)
-    answers = [ask(service, key) for service in (house.first, house.second) * 3]
-    assert [answer.status_code for answer in answers] == [200] * 6
-    assert [answer.headers["ratelimit-remaining"] for answer in answers] == list("543210")
-    for service in (house.first, house.second):
-        refused = ask(service, key)
+    """Where Redis was too slow meanwhile, as on a busy machine, each counted for itself, and it is tried again."""
+    for name in (f"counted-{turn}" for turn in range(20)):
+        shared(house)
+        key, before = house.command("create", name, "--rate", "6/minute"), store_failures(house)
+        for service in (house.first, house.second):
+            wait_for_key(service, key)
+        answers = [ask(service, key) for service in (house.first, house.second) * 4]
+        if store_failures(house) == before:
+            break
+    assert [answer.status_code for answer in answers] == [200] * 6 + [429] * 2
+    assert [answer.headers["ratelimit-remaining"] for answer in answers[:6]] == list("543210")
+    for refused in answers[6:]:
         problem(refused, "rate_limited")
         assert 0 < int(refused.headers["retry-after"]) <= 60
 
 
+def shared(house: House) -> None:
+    """Wait until both replicas count in Redis."""
+    key = house.command("create", f"patient-{time.time_ns()}", "--rate", "1000/minute")
+    for service in (house.first, house.second):
+        wait_for_key(service, key)
+        deadline = time.monotonic() + 60
+        while (log := service.log.read_text()).count(ALONE) > log.count(SHARED):
+            assert time.monotonic() < deadline
+            ask(service, key)
+            time.sleep(0.3)
+
+
+def store_failures(house: House) -> int:
+    """How often a replica found Redis wanting, as both tell."""
+    return sum(service.log.read_text().count(ALONE) for service in (house.first, house.second))
+
+
 def wait_for_key(service: RunningService, key: str) -> None:
     """Until a replica knows the key, without spending any of its budget: a scope that it lacks is looked at first."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while ask(service, key, "/metrics").status_code != 403:
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
 def test_requests_are_answered_while_redis_is_away_and_shared_again_when_it_is_back(house):
+    shared(house)
     key = house.command("create", "patient", "--rate", "50/minute")
     wait_for_key(house.first, key)
     assert ask(house.first, key).headers["ratelimit-remaining"] == "49"
@@ -161,11 +185,7 @@ def test_requests_are_answered_while_redis_is_away_and_shared_again_when_it_is_b
     assert "Redis of rate limits" in ask(house.first, admin, "/health").text
     assert ask(house.first, path="/readyz").status_code == 200
     house.redis.start()
-    deadline = time.monotonic() + 15
-    while "rate limits are shared again" not in house.first.log.read_text():
-        assert ask(house.first, key).status_code in (200, 429)
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+    shared(house)
     metrics = ask(house.first, admin, "/metrics").text
     failures = [line for line in metrics.splitlines() if line.startswith("rate_limit_store_failures_total")]
     assert float(failures[0].split()[1]) >= 1
@@ -187,7 +207,7 @@ def test_what_this_machine_s_processes_forward_is_not_believed(house):
 
 def test_a_listed_page_may_ask(house):
     preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
-    answer = httpx.options(house.first.address + "/v1/text", headers=preflight)
+    answer = httpx.options(house.first.address + "/v1/text", headers=preflight, timeout=60)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "https://app.example")
     refused = ask(house.first, Origin="https://app.example")
     problem(refused, "unauthenticated")

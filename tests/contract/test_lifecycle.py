@@ -30,7 +30,7 @@ class Slow:
         """A request that has begun."""
         self.begun.clear()
         asked = asyncio.create_task(self.client.get("/slow"))
-        await asyncio.wait_for(self.begun.wait(), 10)
+        await asyncio.wait_for(self.begun.wait(), 60)
         return asked
 
     def stop(self, delay: float = 0.0, grace: float = 60.0, hurry: bool = False) -> asyncio.Task[None]:
@@ -68,13 +68,13 @@ async def test_what_runs_is_finished_and_what_is_new_is_refused(slow):
     assert not stopping.done()
     slow.go_on.set()
     assert (await running).text == "done"
-    await asyncio.wait_for(stopping, 10)
+    await asyncio.wait_for(stopping, 60)
 
 
 async def test_what_does_not_finish_within_the_grace_is_told_and_not_cut_off(slow):
     running = await slow.ask()
-    await asyncio.wait_for(slow.stop(grace=0.1), 10)
-    answer = await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(slow.stop(grace=0.1), 60)
+    answer = await asyncio.wait_for(running, 60)
     assert (answer.status_code, answer.json()["code"]) == (503, "shutting_down")
     assert answer.headers["connection"] == "close"
 
@@ -90,7 +90,7 @@ async def test_during_the_delay_it_is_not_ready_but_takes_requests(slow):
 
 async def test_who_is_in_a_hurry_waits_for_nothing(slow):
     running = await slow.ask()
-    await asyncio.wait_for(slow.stop(delay=60, grace=60, hurry=True), 10)
+    await asyncio.wait_for(slow.stop(delay=60, grace=60, hurry=True), 60)
     assert (await running).json()["code"] == "shutting_down"
 
 
@@ -103,11 +103,11 @@ async def test_a_process_that_leaves_answers_each_connection_once_more(slow):
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     assert not leaving.done()
     connections.clear()
-    await asyncio.wait_for(leaving, 10)
+    await asyncio.wait_for(leaving, 60)
 
 
 async def test_a_connection_that_stays_silent_does_not_hold_it(slow):
-    await asyncio.wait_for(slow.lifecycle.leave({"silent"}, 0.1, 300), 10)
+    await asyncio.wait_for(slow.lifecycle.leave({"silent"}, 0.1, 300), 60)
 
 
 async def test_streams_are_told_when_the_service_ends(slow):

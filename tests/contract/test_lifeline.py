@@ -18,5 +18,5 @@ def test_the_workers_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> Non
         workers = running.family()[1:]
         assert len(workers) > 3
         running.process.send_signal(signal.SIGKILL)
-        _, alive = psutil.wait_procs(workers, timeout=30)
+        _, alive = psutil.wait_procs(workers, timeout=120)
         assert alive == []

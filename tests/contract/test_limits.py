@@ -18,14 +18,14 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def tight(tmp_path_factory) -> Iterator[RunningService]:
-    """One that takes at most 200 kB, and gives a request at most 1.5 s."""
+    """One that takes at most 200 kB, and gives a request at most 6 s."""
     folder = tmp_path_factory.mktemp("tight")
-    with running_service(folder, max_body_bytes=200_000, request_timeout_seconds=1.5) as running:
+    with running_service(folder, max_body_bytes=200_000, request_timeout_seconds=6) as running:
         yield running
 
 
 def soon(condition) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if condition():
             return True
@@ -34,7 +34,7 @@ def soon(condition) -> bool:
 
 
 def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(tight):
-    with socket.create_connection(("127.0.0.1", httpx.URL(tight.address).port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", httpx.URL(tight.address).port), timeout=60) as connection:
         connection.sendall(b"POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Length: 200001\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 413")
 
@@ -51,26 +51,26 @@ def test_a_body_is_counted_while_it_streams_in(tight, route):
             yield b"x" * 10_000
 
     headers = {"content-type": "application/json" if route == "/v1/text" else "multipart/form-data; boundary=limes"}
-    response = httpx.post(tight.address + route, content=endless(), headers=headers, timeout=30)
+    response = httpx.post(tight.address + route, content=endless(), headers=headers, timeout=60)
     assert "0.2 MB" in problem(response, "too_large")["detail"]
     assert sent < 20_000_000
     assert soon(lambda: tight.kept_files() == [])
 
 
 def test_a_file_just_below_the_limit_gets_through(tight):
-    response = httpx.post(f"{tight.address}/v1/image", files={"file": b"\0" * 199_000}, timeout=30)
+    response = httpx.post(f"{tight.address}/v1/image", files={"file": b"\0" * 199_000}, timeout=60)
     assert response.status_code in (415, 422)
 
 
 def test_a_body_that_never_comes_times_out(tight):
-    with socket.create_connection(("127.0.0.1", httpx.URL(tight.address).port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", httpx.URL(tight.address).port), timeout=60) as connection:
         head = b"POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
         connection.sendall(head + b"{")
         assert connection.recv(4096).startswith(b"HTTP/1.1 504")
 
 
 def test_an_upload_that_is_broken_off_leaves_no_file(tight):
-    with socket.create_connection(("127.0.0.1", httpx.URL(tight.address).port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", httpx.URL(tight.address).port), timeout=60) as connection:
         head = b"POST /v1/video HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=limes\r\n"
         part = b'--limes\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"x" * 50_000
         connection.sendall(head + b"Content-Length: 150000\r\n\r\n" + part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,7 +161,7 @@ def listed() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def answers(http: httpx.Client, service: RunningService, samples: Path) -> Iterator[Answers]:
+def answers(http: httpx.Client, service: RunningService, samples: Path) -> Answers:
     """What the service answers to each file; two are asked at a time."""
 
     def ask(name: str) -> httpx.Response:
@@ -170,8 +169,10 @@ def answers(http: httpx.Client, service: RunningService, samples: Path) -> Itera
         return http.post(f"/v1/{kind}", files={"file": (samples / name).read_bytes()}, params={"detail": "full"})
 
     with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(ask, name) for name in listed()}
+        asked = {name: pool.submit(ask, name) for name in listed()}
+    # All are over by now, so that no later test finds their uploads.
     assert service.kept_files() == []
+    return asked
 
 
 def parameters() -> list:

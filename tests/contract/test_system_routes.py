@@ -8,6 +8,7 @@ from openapi_spec_validator import validate
 from models.registry import load_registry
 from service import __version__
 from tests.contract.conftest import picture, problem
+from tests.jobs_running import until
 
 pytestmark = pytest.mark.server
 
@@ -58,15 +59,17 @@ def test_it_is_alive_and_ready(http):
         assert http.head(path).status_code == 200
 
 
+def all_well(health: dict) -> dict | None:
+    """It, if every dependency answers; on a busy machine one may need longer than it is given."""
+    told = health["dependencies"]
+    answers = [told["decoder"], *(told["runners"][name] for name in ("text", "speech", "face", "detector"))]
+    return health if set(answers) == {"healthy"} else None
+
+
 def test_health_names_every_dependency(http):
-    health = http.get("/health").json()
+    health = until(lambda: all_well(http.get("/health").json()))
     assert health["status"] in ("healthy", "degraded")
     assert health["api"]["version"] == __version__
-    assert health["dependencies"]["decoder"] == "healthy"
-    runners = health["dependencies"]["runners"]
-    assert {name: runners[name] for name in ("text", "speech", "face", "detector")} == dict.fromkeys(
-        ("text", "speech", "face", "detector"), "healthy"
-    )
     assert health["uptime_seconds"] > 0
     assert set(health["system"]) == {"cpu_percent", "memory_percent", "disk_percent"}
 

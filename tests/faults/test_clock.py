@@ -60,7 +60,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 async def test_a_clock_that_jumps_changes_nothing_but_the_times_that_are_told(clock: Clock, samples: Path):
     async with (
         light_load(clock.service.address, requests(samples), pause_seconds=0.1) as load,
-        httpx.AsyncClient(base_url=clock.service.address, timeout=30) as client,
+        httpx.AsyncClient(base_url=clock.service.address, timeout=60) as client,
     ):
         start = await told(client)
         for jump in (HOUR, -HOUR, 0.0):
@@ -81,7 +81,7 @@ async def test_a_clock_that_jumps_takes_no_job_from_its_worker_and_no_result_fro
     kept = {"job_hours": 0.5, "job_part_rows": 100, "min_free_bytes": 0, "state_folder": folder / "state"}
     with (
         running_worker(folder, ("-m", "tests.faults.hasty_worker"), **kept) as worker,
-        httpx.Client(base_url=clock.service.address, timeout=30) as http,
+        httpx.Client(base_url=clock.service.address, timeout=60) as http,
     ):
         first = send(http, SENTENCE)
         assert (await asyncio.to_thread(ended, http, first, 300))["state"] == "done"

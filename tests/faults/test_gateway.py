@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -32,7 +33,10 @@ async def test_processes_are_replaced_and_the_service_stops_without_dropping_a_r
             await _replaced(running, second)
             late = await _scraped(running)
             assert set(load.codes()) == {""}
-            running.process.terminate()
+            kinds = {one.kind for one in load.answers}
+            async with _half_asked(running):  # so that it waits until every sender has heard that it ends
+                running.process.terminate()
+                await eventually(lambda: all("shutting_down" in load.codes(kind) for kind in kinds))
             await eventually(lambda: "ConnectError" in load.codes())
         assert load.wrong() == []
         assert set(load.codes()) <= {"", "shutting_down", "ConnectError"}
@@ -61,6 +65,19 @@ async def test_what_runs_when_the_service_is_told_to_stop_is_finished(tmp_path: 
         assert running.kept_files() == []
 
 
+@asynccontextmanager
+async def _half_asked(running: RunningService) -> AsyncIterator[None]:
+    """While a request is being answered whose body does not come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(running.address).port)
+    writer.write(b"POST /v1/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+    writer.write(b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+    try:
+        assert b" 100 " in await reader.readline()
+        yield
+    finally:
+        writer.close()
+
+
 def _form(content: bytes) -> bytes:
     head = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
     return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
@@ -75,7 +92,7 @@ async def _halting(body: bytes, go_on: asyncio.Event) -> AsyncIterator[bytes]:
 
 async def _replaced(running: RunningService, before: dict[str, set[int]]) -> None:
     """Wait until other processes alone do the work."""
-    await eventually(lambda: all(_moved(pids(workers(running, name)), old) for name, old in before.items()), 90)
+    await eventually(lambda: all(_moved(pids(workers(running, name)), old) for name, old in before.items()))
 
 
 def _moved(now: set[int], before: set[int]) -> bool:
@@ -107,7 +124,7 @@ def _files_do_not_grow(folder: Path) -> None:
 
 
 async def _refuses(running: RunningService) -> bool:
-    async with httpx.AsyncClient(base_url=running.address, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=running.address, timeout=60) as client:
         ready, asked = await client.get("/readyz"), await client.post("/v1/text", json={"text": "I love it"})
     refused = asked.status_code == 503 and asked.headers["connection"] == "close"
     return refused and ready.json()["code"] == asked.json()["code"] == "shutting_down"

@@ -13,6 +13,7 @@ import pytest
 
 from service.database import DatabaseError
 from service.jobs import NoSpace, QueueGone
+from tests.alike import LAST_DIGIT, differences
 from tests.databases import running_postgres
 from tests.faults.light_load import eventually, light_load, requests
 from tests.faults.small_disk import fill, small_disk
@@ -43,7 +44,7 @@ async def test_a_worker_killed_under_load_finishes_its_video_once_and_disturbs_n
                 result = http.get(f"/v1/jobs/{job}/result").json()
         assert load.wrong() == [] and set(load.codes()) == {""}
     for name in ("sentiment", "emotions", "timeline", "media"):
-        assert result[name] == at_once[name]
+        assert differences(result[name], at_once[name], LAST_DIGIT) == []
     folder = tmp_path / "state" / "jobs"
     assert {path.name for path in (folder / job).iterdir()} == {"result.json", "lock"}
     assert list(folder.glob("incoming/*/*")) == []
@@ -91,7 +92,8 @@ async def test_jobs_wait_out_a_full_disk_of_their_database_queue_and_files(tmp_p
         if disk is None:
             pytest.skip("A small disk can be mounted by root alone.")
         async with opened_yard(disk, tmp_path) as yard:
-            job = await yard.submit(TEXTS, file=SENTENCE * ROWS)
+            rows = 4 * ROWS  # many more than are read until the disk is full
+            job = await yard.submit(TEXTS, file=SENTENCE * rows)
             with yard.worker() as worker:
                 await yard.begun(job, worker)
                 hog = fill(disk)
@@ -103,5 +105,5 @@ async def test_jobs_wait_out_a_full_disk_of_their_database_queue_and_files(tmp_p
                 assert (await yard.ended(job, worker)).state == "done"
                 after = await yard.submit(TEXTS, file=SENTENCE)
                 assert (await yard.ended(after, worker)).state == "done"
-            assert await yard.ends(job) == 1 and len(yard.texts(job)) == ROWS
+            assert await yard.ends(job) == 1 and len(yard.texts(job)) == rows
             assert sorted(path.name for path in yard.jobs.folders.root.iterdir()) == sorted([job, after, "incoming"])

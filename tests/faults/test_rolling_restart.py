@@ -70,7 +70,7 @@ def running_nginx(folder: Path, first: int, second: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ async def test_two_instances_are_replaced_under_load_and_no_request_fails(tmp_pa
     with ExitStack() as house:
         address = house.enter_context(running_nginx(tmp_path, first, second))
         instances = {port: house.enter_context(instance(tmp_path, port)) for port in (first, second)}
-        assert httpx.get(f"{address}/readyz").status_code == 200
+        assert httpx.get(f"{address}/readyz", timeout=60).status_code == 200
         async with light_load(address, requests(samples), pause_seconds=0.1) as load:
             await _more(load)
             for port, running in instances.items():

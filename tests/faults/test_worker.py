@@ -10,6 +10,7 @@ import pytest
 
 from service.jobs.store import ENDED
 from service.jobs.workshop import MAX_ATTEMPTS
+from tests.alike import LAST_DIGIT, differences
 from tests.faults.light_load import eventually
 from tests.faults.yard import OPTIONS, TEXTS, WISH, Yard, opened_yard
 from tests.redis_running import running_redis
@@ -44,7 +45,7 @@ async def test_a_recording_survives_every_death_of_its_worker(yard: Yard, sample
     assert list(yard.folder.glob("jobs/incoming/*/*")) == []
     killed, quiet = orjson.loads(yard.result(job)), orjson.loads(yard.result(calm))
     for name in ("sentiment", "emotions", "timeline", "transcript", "media"):
-        assert killed[name] == quiet[name]
+        assert differences(killed[name], quiet[name], LAST_DIGIT) == []
 
 
 async def test_texts_survive_every_death_of_their_worker(yard: Yard):

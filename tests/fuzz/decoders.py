@@ -151,13 +151,13 @@ class Fuzzer:
         self._chance = random.Random(seed)
         self._target = Target()
 
-    def run(self, seconds: float) -> Found:
-        """The seeds first, then their mutants until the time is up."""
+    def run(self, seconds: float, at_least: int = 0) -> Found:
+        """The seeds first, then their mutants until the time is up and so many files were decoded."""
         started = time.monotonic()
         for data in healthy().values():
             self._try(data, keep=True)
         self.found.seed_blocks = len(self.found.blocks)
-        while time.monotonic() < started + seconds:
+        while time.monotonic() < started + seconds or self.found.executions < at_least:
             self._try(self._next())
         self._target.close()
         self.found.seconds = time.monotonic() - started

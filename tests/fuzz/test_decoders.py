@@ -24,9 +24,8 @@ def fuzzer() -> Fuzzer:
 
 
 async def test_mutants_reach_new_native_code_and_none_is_answered_wrongly(fuzzer):
-    found = fuzzer.run(seconds=4.0)
+    found = fuzzer.run(seconds=0.0, at_least=4 * len(healthy()))
     assert found.outcomes["decoded"] >= len(healthy()) // 2
-    assert found.executions > 2 * len(healthy())
     assert len(found.blocks) > found.seed_blocks > 10_000
     assert any("libavcodec" in block for block in found.blocks)
     assert found.outcomes["wrong answer"] == 0

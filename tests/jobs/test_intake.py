@@ -135,7 +135,7 @@ async def _loses_and_finds(jobs: Jobs, redis: RunningRedis) -> None:
         await submit(jobs, WISH, file=b"good\n")
     with pytest.raises(QueueGone):
         await jobs.check()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     assert [job.id for job in await jobs.newest("me", None, 10)] == [first] and folders(jobs) == [first]
     redis.start()
     second = await submit(jobs, WISH, file=b"good\n")

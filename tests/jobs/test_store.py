@@ -32,7 +32,7 @@ def job(**more) -> Job:
 async def test_of_many_workers_one_gets_a_job(store: JobStore):
     one = job()
     await store.add(one)
-    claims = await asyncio.gather(*(store.claim(one.id, f"worker {n}", 10) for n in range(8)))
+    claims = await asyncio.gather(*(store.claim(one.id, f"worker {n}", 600) for n in range(8)))
     (claimed,) = [claim for claim in claims if claim is not None]
     assert claimed.state == "running" and claimed.attempts == 1
 
@@ -41,11 +41,11 @@ async def test_a_lease_that_is_over_lets_the_next_worker_in_and_shuts_the_first_
     one = job()
     await store.add(one)
     assert await store.claim(one.id, "first", -1)
-    assert await store.claim(one.id, "second", 10)
-    assert not await store.renew(one.id, "first", 10, Progress(1))
+    assert await store.claim(one.id, "second", 600)
+    assert not await store.renew(one.id, "first", 600, Progress(1))
     assert not await store.end_part(one.id, "first", Progress(1), {})
-    assert not await store.end(one.id, "first", "done", 10)
-    assert await store.end(one.id, "second", "done", 10)
+    assert not await store.end(one.id, "first", "done", 600)
+    assert await store.end(one.id, "second", "done", 600)
     assert [event.name for event in await store.events(one.id, 0)].count("done") == 1
 
 
@@ -60,8 +60,8 @@ async def test_a_job_goes_with_its_audit_line_or_not_at_all(store: JobStore, mon
     waiting, over = job(), job()
     for one in (waiting, over):
         await store.add(one)
-    await store.claim(over.id, "worker", 10)
-    await store.end(over.id, "worker", "done", 10)
+    await store.claim(over.id, "worker", 600)
+    await store.end(over.id, "worker", "done", 600)
 
     async def gone(*_: object) -> int:
         raise DatabaseGone("It went before the audit line was written.")
@@ -82,11 +82,11 @@ async def test_a_job_goes_with_its_audit_line_or_not_at_all(store: JobStore, mon
 async def test_a_job_that_is_called_off_cannot_be_ended_or_taken(store: JobStore):
     one = job()
     await store.add(one)
-    await store.claim(one.id, "worker", 10)
+    await store.claim(one.id, "worker", 600)
     assert await store.cancel(one.id, 10)
     assert not await store.cancel(one.id, 10)
-    assert not await store.end(one.id, "worker", "done", 10)
-    assert await store.claim(one.id, "worker", 10) is None
+    assert not await store.end(one.id, "worker", "done", 600)
+    assert await store.claim(one.id, "worker", 600) is None
 
 
 async def test_a_key_is_taken_once_for_each_owner(store: JobStore):
@@ -107,11 +107,11 @@ async def test_nobody_sees_the_jobs_of_others(store: JobStore):
 async def test_numbers_of_events_rise_and_progress_takes_the_place_of_progress(store: JobStore):
     one = job(total=10.0)
     await store.add(one)
-    await store.claim(one.id, "worker", 10)
+    await store.claim(one.id, "worker", 600)
     for done in (1, 2, 3):
-        await store.renew(one.id, "worker", 10, Progress(done, 10))
+        await store.renew(one.id, "worker", 600, Progress(done, 10))
     await store.end_part(one.id, "worker", Progress(4, 10), {"start": 1})
-    await store.renew(one.id, "worker", 10, Progress(5, 10))
+    await store.renew(one.id, "worker", 600, Progress(5, 10))
     events = await store.events(one.id, 0)
     numbers = [event.number for event in events]
     assert numbers == sorted(set(numbers))
@@ -124,7 +124,7 @@ async def test_counts_tell_who_waits_and_who_works(store: JobStore):
     for _ in range(3):
         await store.add(job())
     first = (await store.of_owner("me", None, 1))[0]
-    await store.claim(first.id, "worker", 10)
+    await store.claim(first.id, "worker", 600)
     await store.alive("worker", 60)
     counts = await store.counts(10)
     assert (counts.queued, counts.running, counts.workers) == (2, 1, 1)
@@ -135,7 +135,7 @@ async def test_counts_tell_who_waits_and_who_works(store: JobStore):
 async def test_what_was_kept_long_enough_is_found_and_forgotten(store: JobStore):
     one = job()
     await store.add(one)
-    await store.claim(one.id, "worker", 10)
+    await store.claim(one.id, "worker", 600)
     await store.end(one.id, "worker", "done", -5)
     assert await store.expired(time.time(), blank=False) == [one.id]
     await store.blank([one.id])
@@ -171,10 +171,10 @@ async def test_who_looks_for_lost_jobs_reads_nothing_of_what_was_sent(store: Job
 async def test_a_caller_that_is_cancelled_at_any_moment_leaves_no_lock_behind(store: JobStore):
     one = job()
     await store.add(one)
-    await store.claim(one.id, "worker", 10)
+    await store.claim(one.id, "worker", 600)
     for turn in range(60):
-        task = asyncio.ensure_future(store.renew(one.id, "worker", 10, Progress(turn)))
+        task = asyncio.ensure_future(store.renew(one.id, "worker", 600, Progress(turn)))
         await asyncio.sleep(turn * 0.0002)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert await store.renew(one.id, "worker", 10, Progress(99))
+    assert await store.renew(one.id, "worker", 600, Progress(99))

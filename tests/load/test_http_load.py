@@ -30,8 +30,9 @@ async def serving(answers: Callable[[int], bytes], closes: Callable[[int], bool]
             asked += 1
             writer.write(answers(asked))
             if closes(asked):
-                await asyncio.sleep(LINGERS if answers(asked) == LAST else 0)
-                break
+                if answers(asked) == LAST:
+                    await asyncio.sleep(LINGERS)
+                break  # at once, so that the end comes with the answer, however late the next request is
         writer.close()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:

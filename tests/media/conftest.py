@@ -14,7 +14,7 @@ from service.media.decoder import Decoder
 from service.media.limits import Limits
 
 CHECKOUT = Path(__file__).parents[2]
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 120.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -116,9 +116,9 @@ async def test_a_file_that_breaks_its_decoder_is_undecodable_and_the_next_is_rea
 
 
 async def test_a_file_that_hangs_its_decoder_is_undecodable_and_the_next_is_read(put: Put, samples: Path) -> None:
-    async with decoding(Limits(stall_seconds=2), recording="hang") as decoder:
+    async with decoding(Limits(stall_seconds=5), recording="hang") as decoder:
         stream = decoder.stream(put("a.wav", _WAV), audio=True, video=True, max_seconds=9, frames_per_second=1)
-        with pytest.raises(Undecodable, match="gave nothing for 2 seconds"):
+        with pytest.raises(Undecodable, match="gave nothing for 5 seconds"):
             await stream.__aenter__()
         assert (await decoder.picture(samples / "image" / "astronaut_tiny.png")).width == 40
 
@@ -180,8 +180,8 @@ async def test_a_decoder_sees_nothing_of_the_environment(monkeypatch: pytest.Mon
     monkeypatch.setenv("SENTIMENT_SECRET", "of the operator")
     before = set(processes())
     async with decoding():
+        assert await eventually(lambda: len(set(processes()) - before) >= 3)
         environments = [process.environ() for process in set(processes()) - before]
-        assert len(environments) >= 3
         assert "of the operator" not in str(environments)
 
 

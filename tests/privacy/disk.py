@@ -8,7 +8,7 @@ import select
 import struct
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _IN_CREATE, _IN_MOVED_TO, _IN_CLOSE_WRITE, _IN_ISDIR = 0x100, 0x80, 0x8, 0x40000000
@@ -19,15 +19,21 @@ AVAILABLE = sys.platform == "linux"
 def holding(folder: Path, *marks: str | bytes) -> list[str]:
     """The files below a folder whose content or name holds one of the marks, in UTF-8 or as JSON would escape it."""
     wanted = [mark.encode() if isinstance(mark, str) else mark for mark in marks]
-    found = []
-    for path in folder.rglob("*"):
-        try:
-            content = path.read_bytes() if path.is_file() else b""
-        except OSError:
-            continue
-        if any(mark in content or mark in os.fsencode(path.name) for mark in wanted):
-            found.append(str(path))
-    return found
+    return [str(path) for path in _below(folder) if any(_holds(path, mark) for mark in wanted)]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All that is there while it is looked at; not `rglob`, which fails on a folder that is removed meanwhile."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place, name) for name in (*folders, *files))
+
+
+def _holds(path: Path, mark: bytes) -> bool:
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+    except OSError:  # it has gone
+        content = b""
+    return mark in content or mark in os.fsencode(path.name)
 
 
 class Watch:
@@ -60,7 +66,7 @@ class Watch:
         if number < 0:
             return
         self._watched[number] = folder
-        for path in folder.iterdir():
+        for path in _content(folder):
             if self._thread.is_alive():
                 self.seen.add(path)
             if path.is_dir() and not path.is_symlink():
@@ -77,7 +83,16 @@ class Watch:
             number, mask, _, length = _HEAD.unpack_from(events, place)
             name = events[place + _HEAD.size : place + _HEAD.size + length].rstrip(b"\0")
             place += _HEAD.size + length
+            if number not in self._watched:
+                raise RuntimeError("the kernel had more to tell than it keeps")
             path = self._watched[number] / os.fsdecode(name)
             self.seen.add(path)
             if mask & _IN_ISDIR and path.is_dir():
                 self._add(path)
+
+
+def _content(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:  # it went before it was looked at
+        return []

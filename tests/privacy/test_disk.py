@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.jobs_running import until
 from tests.privacy.disk import AVAILABLE, Watch, holding
 from tests.serving import CHECKOUT, RunningService, running_service
 
@@ -107,46 +107,44 @@ def is_harmless(path: Path) -> bool:
 
 def test_uploads_are_readable_by_nobody_else_while_they_are_here(house):
     with half_sent(house.service):
-        (file,) = waited_for(house.service)
+        (file,) = until(house.service.kept_files)
         assert file.parent.stat().st_mode & 0o077 == 0
-    assert gone(house.service)
+    assert until(lambda: not house.service.kept_files())
 
 
 def test_the_folder_is_empty_again_after_a_client_went_away(house):
     content = (EXAMPLES / "portrait_speaks.mp4").read_bytes()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: impatient(house.service, content), range(4)))
-    assert gone(house.service)
+        list(pool.map(lambda number: impatient(house.service, content, number), range(4)))
+    assert until(lambda: not house.service.kept_files())
 
 
 @contextmanager
 def half_sent(service: RunningService) -> Iterator[None]:
     """An upload of which the second half does not come."""
-    with socket.create_connection(("127.0.0.1", httpx.URL(service.address).port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", httpx.URL(service.address).port), timeout=60) as connection:
         head = b"POST /v1/video HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=limes\r\n"
         part = b'--limes\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + BYTES.encode() * 5_000
         connection.sendall(head + b"Content-Length: 900000\r\n\r\n" + part)
         yield
 
 
-def impatient(service: RunningService, content: bytes) -> None:
+def impatient(service: RunningService, content: bytes, number: int) -> None:
     """Ask for a video and hang up while it is worked on."""
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{service.address}/v1/video", files={"file": content}, timeout=httpx.Timeout(30, read=0.2))
+    identifier = f"impatient-{number}"
+    request = httpx.Request("POST", f"{service.address}/v1/video", files={"file": content})
+    lines = [f"{name}: {value}" for name, value in request.headers.items()]
+    head = "\r\n".join(["POST /v1/video HTTP/1.1", f"X-Request-ID: {identifier}", *lines, "", ""])
+    with socket.create_connection(("127.0.0.1", request.url.port), timeout=60) as connection:
+        connection.sendall(head.encode() + request.read())
+        until(service.kept_files)
+    assert until(lambda: access_of(service, identifier))[0]["status"] == 499
 
 
-def waited_for(service: RunningService) -> list[Path]:
-    deadline = time.monotonic() + 10
-    while not (found := service.kept_files()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
-
-
-def gone(service: RunningService) -> bool:
-    deadline = time.monotonic() + 20
-    while service.kept_files() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return service.kept_files() == []
+def access_of(service: RunningService, identifier: str) -> list[dict]:
+    """What the access log says of a request; nothing while it is answered."""
+    lines = [line for line in service.log.read_text().splitlines() if f'"{identifier}"' in line and line[-1] == "}"]
+    return [line for line in map(json.loads, lines) if line["logger"] == "service.access"]
 
 
 def test_the_access_log_has_its_fields_and_no_others(house):
@@ -163,12 +161,12 @@ def test_what_a_killed_service_left_is_wiped_when_it_starts_again(house):
     """The last test of this service: afterwards there is none."""
     running = house.service
     with half_sent(running):
-        (left,) = waited_for(running)
+        (left,) = until(running.kept_files)
         family = running.family()
         for process in reversed(family):
             process.kill()
         running.process.wait()
-        psutil.wait_procs(family, timeout=10)
+        psutil.wait_procs(family, timeout=60)
     assert left.exists(), "nobody could wipe it"
     with running_service(house.folder) as again:
         assert not left.exists()

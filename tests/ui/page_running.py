@@ -15,8 +15,8 @@ import httpx
 
 from tests.serving import CHECKOUT, free_port
 
-READY_SECONDS = 90.0
-STOP_SECONDS = 20.0
+READY_SECONDS = 180.0
+STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving import free_port
+from tests.serving import closed_port
 from tests.ui.conftest import StandIn
 from ui.client import NO_RETRIES, AsyncClient, Client, Problem, TookTooLong, UnexpectedAnswer, Unreachable
 
@@ -125,10 +125,10 @@ def test_a_health_that_is_a_problem_is_raised() -> None:
 
 
 def test_an_address_where_nobody_listens_is_said_plainly() -> None:
-    address = f"http://127.0.0.1:{free_port()}"
     with (
-        Client(address, retries=NO_RETRIES) as client,
-        pytest.raises(Unreachable, match=f"{address}.* is not reachable"),
+        closed_port() as port,
+        Client(f"http://127.0.0.1:{port}", retries=NO_RETRIES) as client,
+        pytest.raises(Unreachable, match=rf"http://127\.0\.0\.1:{port}.* is not reachable"),
     ):
         client.text("Hello")
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from tests.serving import CHECKOUT
 from tests.ui.conftest import StandIn
-from tests.ui.page_running import running_page
+from tests.ui.page_running import RunningPage, running_page
 from ui.key_box import asks_for_key
 from ui.login import TRIES, TRIES_SECONDS, Logins, PatientLogin, hashed, logins, main, read_entries
 from ui.settings import Settings
@@ -117,8 +117,12 @@ async def test_one_address_may_try_a_few_times_a_minute():
     assert await tries("a") == 400
 
 
+def client_of(page: RunningPage) -> httpx.Client:
+    return httpx.Client(base_url=page.address, timeout=60)
+
+
 def test_a_page_with_logins_shows_nothing_before_one_has_logged_in(stand_in: StandIn, tmp_path: Path, entry: str):
-    with running_page(stand_in.address, tmp_path, UI_AUTH=entry) as page, httpx.Client(base_url=page.address) as http:
+    with running_page(stand_in.address, tmp_path, UI_AUTH=entry) as page, client_of(page) as http:
         assert http.get("/health").status_code == 200
         assert http.get("/config").status_code == 401
         assert http.post("/gradio_api/upload", files={"files": ("a.txt", b"x")}).status_code == 401

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.serving import free_port
+from tests.serving import closed_port
 from tests.ui.conftest import StandIn
 from ui.answers import JobProgress
 from ui.client import NO_RETRIES, AsyncClient, Progress
@@ -114,8 +114,9 @@ async def test_an_export_lies_in_the_private_folder_under_a_name_that_nobody_gue
 
 
 async def test_a_service_that_is_not_there_is_said_in_the_list_too(tmp_path: Path) -> None:
-    async with AsyncClient(f"http://127.0.0.1:{free_port()}", retries=NO_RETRIES) as client:
-        uploads = Uploads(tmp_path, 300)
-        _, ids, _, shown, *_ = await Shelf(Desk(client, uploads, tmp_path)).listed("all", "all", 25)
+    with closed_port() as port:
+        async with AsyncClient(f"http://127.0.0.1:{port}", retries=NO_RETRIES) as client:
+            uploads = Uploads(tmp_path, 300)
+            _, ids, _, shown, *_ = await Shelf(Desk(client, uploads, tmp_path)).listed("all", "all", 25)
     assert ids == []
     assert "is not reachable" in shown
