@@ -135,7 +135,7 @@ def text_body(max_texts: int, max_characters: int) -> dict[str, Any]:
     }
     examples = {
         "one": {"summary": "One text", "value": {"text": "I love it"}},
-        "explained": {"summary": "With the words that it rests on", "value": {"text": "I love it", "explain": True}},
+        "explained": {"summary": "With what it rests on", "value": {"text": "I love it", "explain": True}},
         "several": {"summary": "Several texts", "value": {"texts": ["I love it", "The meeting is at noon"]}},
     }
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}

@@ -20,7 +20,7 @@ from service import pipelines
 from service.access import use
 from service.api import problems
 from service.api.problems import Problem
-from service.domain import analysis, fusion, sentiment, timeline
+from service.domain import analysis, explanation, fusion, sentiment, timeline
 from service.domain.analysis import Analysis
 from service.domain.labels import Modality
 from service.runners import State
@@ -44,7 +44,7 @@ def _document(module: ModuleType) -> None:
             value.__pydantic_config__ = DOCUMENTED_DICT  # type: ignore[attr-defined]
 
 
-for _module in (analysis, fusion, sentiment, timeline, pipelines, problems):
+for _module in (analysis, explanation, fusion, sentiment, timeline, pipelines, problems):
     _document(_module)
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from service.domain.explanation import Explanation
 from service.domain.fusion import Fusion
 from service.domain.labels import WarningCode
 from service.domain.sentiment import Sentiment
@@ -138,23 +139,6 @@ class Transcript:
     confidence: float
     """exp of the mean log-probability of the words, in [0, 1]."""
     segments: tuple[TranscriptSegment, ...] = ()
-
-
-@dataclass(frozen=True)
-class WordWeight:
-    """How far a word moves the valence: valence with it minus valence without it."""
-
-    start: int
-    end: int
-    text: str
-    weight: float
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What the verdict rests on; filled when `explain` is true."""
-
-    words: tuple[WordWeight, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def average(moments: Iterable[Moment], start: float = -math.inf, end: float = ma
 
     Its quality is the mean quality, weighed by overlap.
     """
-    weighed = [(moment, overlap) for moment in moments if (overlap := _overlap(moment, start, end)) > 0]
+    weighed = [(moment, overlap) for moment in moments if (overlap := overlap_seconds(moment, start, end)) > 0]
     if not weighed:
         return None
     seconds = sum(overlap for _, overlap in weighed)
@@ -116,7 +116,7 @@ def _point(
     )
 
 
-def _overlap(moment: Moment, start: float, end: float) -> float:
+def overlap_seconds(moment: Moment, start: float = -math.inf, end: float = math.inf) -> float:
     """Seconds shared with [start, end); an instant (start == end) inside counts as a millisecond."""
     if moment.start == moment.end:
         return 1e-3 if start <= moment.start < end else 0.0

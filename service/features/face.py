@@ -199,6 +199,11 @@ def similarity(source: Points, target: Points) -> NDArray[np.float64]:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
+def placement(landmarks: Points, size: int = CROP_SIZE, margin: float = 0.0) -> NDArray[np.float64]:
+    """The similarity (2, 3) from a picture to the aligned crop of a face in it, as `align` makes it."""
+    return similarity(landmarks, (TEMPLATE + margin) / (1 + 2 * margin) * size)
+
+
 def align(
     picture: Picture,
     landmarks: Points,
@@ -213,7 +218,7 @@ def align(
     `interpolation` is one of `INTERPOLATIONS`, that by which the model that reads the crop was trained: cubic leaves
     more of the detail of a face about as large as the crop.
     """
-    matrix = similarity(landmarks, (TEMPLATE + margin) / (1 + 2 * margin) * size)
+    matrix = placement(landmarks, size, margin)
     # A large face is sampled finely and then averaged: bilinear sampling alone would alias.
     finer = min(8, max(1, math.ceil(0.75 / max(math.hypot(matrix[0, 0], matrix[1, 0]), 1e-6))))
     flags = INTERPOLATIONS[interpolation]

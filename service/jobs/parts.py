@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from pydantic import TypeAdapter
 
+from service.features.occlusion import write_crop
 from service.features.speech import write_samples
 from service.jobs.folders import read_json, write_whole
 from service.jobs.progress import Progress
@@ -38,6 +39,7 @@ class Standing:
     ear: Ear
     frames_read: int
     timings: Mapping[str, float]
+    best: Mapping[int, Sighting] = field(default_factory=dict)
 
 
 _NEWS = TypeAdapter(News)
@@ -79,6 +81,7 @@ class PartsNotebook:
             ear=standing.ear,
             heard=heard,
             seen=seen,
+            best=standing.best,
             frames_read=standing.frames_read,
             timings=standing.timings,
         )
@@ -105,7 +108,9 @@ class PartsNotebook:
     def _write(self, part: Checkpoint) -> None:
         """First what was added, then where it stands: a part without its standing is written over."""
         number = self._parts + 1
-        standing = Standing(number, part.heard_seconds, part.seen_seconds, part.ear, part.frames_read, part.timings)
+        standing = Standing(
+            number, part.heard_seconds, part.seen_seconds, part.ear, part.frames_read, part.timings, part.best
+        )
         write_whole(self._part_path(number), _json(News(part.heard, part.seen)))
         write_whole(self._standing_path, _json(standing))
 
@@ -118,13 +123,13 @@ class PartsNotebook:
 
 
 def _json(value: Any) -> bytes:
-    return orjson.dumps(value, default=_plain)
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _plain(value: Any) -> Any:
-    """Samples and numpy's numbers, which JSON does not know."""
+    """Samples, crops of faces and numpy's numbers, which JSON does not know."""
     if isinstance(value, np.ndarray):
-        return write_samples(value)
+        return write_crop(value) if value.dtype == np.uint8 else write_samples(value)
     if isinstance(value, np.floating):
         return float(value)
     raise TypeError(f"{type(value).__name__} cannot be written down")

@@ -17,7 +17,7 @@ class Options:
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,5}$")] = "en"
     """BCP 47 tag of the language spoken or written."""
     explain: bool = False
-    """Fill `explanation`."""
+    """Fill `explanation`: what words, sentences, stretches of voice and faces do to the verdict. It takes longer."""
     transcribe: Literal["auto", "never"] = "auto"
     """Whether speech is put into words."""
     aspects: Annotated[tuple[Term, ...], Field(max_length=32)] = ()

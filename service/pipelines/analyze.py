@@ -16,10 +16,11 @@ from service.domain.sentiment import verdict
 from service.domain.timeline import TimelinePoint, mean, timeline
 from service.pipelines import LanguageUnsupported, Options
 from service.pipelines.checkpoint import Notebook
+from service.pipelines.explain import explained
 from service.pipelines.found import Found, Stopwatch, together
 from service.pipelines.media import Tools, read_audio, read_image, read_video
 from service.pipelines.sets import check_coverage, set_of
-from service.pipelines.text import explain, read_text, read_texts
+from service.pipelines.text import read_text, read_texts
 from service.runners import Models
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -57,6 +58,10 @@ async def analyze_texts(texts: Sequence[str], options: Options, tools: Tools) ->
     watch = Stopwatch()
     with watch("text"):
         found = await read_texts(texts, options, tools.models)
+    if options.explain:
+        rule = rule_of(options, tools)
+        with watch("explain"):
+            found = await together(*(explained(one, rule, tools.models) for one in found))
     return [answer("text", one, options, tools, watch) for one in found]
 
 
@@ -72,8 +77,9 @@ async def analyze(
     check_coverage(options, tools.models, inputs.modalities)
     with watch("total"):
         found = await findings(inputs, options, tools, watch, notebooks)
-        if options.explain and found.explanation is None and found.text is not None and "text" in found.opinions:
-            found = replace(found, explanation=await explain(found.text.text, tools.models))
+        if options.explain:
+            with watch("explain"):
+                found = await explained(found, rule_of(options, tools), tools.models)
     return answer(inputs.kind, found, options, tools, watch)
 
 
@@ -103,7 +109,7 @@ def _work(
     if inputs.audio is not None:
         work.append(read_audio(inputs.audio, options, tools, watch, words=words, notebook=notebooks.get("audio")))
     if inputs.image is not None:
-        work.append(read_image(inputs.image, tools, watch))
+        work.append(read_image(inputs.image, options, tools, watch))
     if inputs.video is not None:
         sound = inputs.audio is None
         words = words and sound
@@ -126,6 +132,8 @@ def joined(found: Sequence[Found]) -> Found:
     opinions: dict[Modality, Opinion] = {name: opinion for one in found for name, opinion in one.opinions.items()}
     if len(faces) > 1:
         opinions["face"] = _mean_opinion([one.opinions["face"] for one in faces])
+    if faces and sum(one.face is not None for one in found) > 1:
+        found = _told_apart(found)
     return Found(
         opinions=opinions,
         text=next((one.text for one in found if one.text), None),
@@ -133,7 +141,8 @@ def joined(found: Sequence[Found]) -> Found:
         face=_face_part([one.face for one in found if one.face], opinions.get("face")),
         moments={name: moments for one in found for name, moments in one.moments.items()},
         transcript=next((one.transcript for one in found if one.transcript), None),
-        explanation=next((one.explanation for one in found if one.explanation), None),
+        pieces=tuple(piece for one in found for piece in one.pieces),
+        views={track: view for one in found for track, view in one.views.items()},
         media=_longest([one.media for one in found if one.media]),
         models=tuple(dict.fromkeys(name for one in found for name in one.models)),
         notices=tuple(notice for one in found for notice in one.notices),
@@ -143,6 +152,29 @@ def joined(found: Sequence[Found]) -> Found:
 def _mean_opinion(opinions: Sequence[Opinion]) -> Opinion:
     whole = mean([(opinion.prediction, max(opinion.quality, 1e-3)) for opinion in opinions])
     return Opinion(whole, sum(opinion.quality for opinion in opinions) / len(opinions), opinions[0].reliability)
+
+
+def _told_apart(found: Sequence[Found]) -> list[Found]:
+    """The same with faces numbered through, and for each what all other faces of all files say without it."""
+    told: list[Found] = []
+    before = 0
+    for one in found:
+        others = [other.opinions["face"] for other in found if other is not one and "face" in other.opinions]
+        pieces = tuple(
+            replace(piece, track=before + piece.track, without=_mean_of([piece.without, *others]))
+            if piece.track is not None
+            else piece
+            for piece in one.pieces
+        )
+        views = {before + track: view for track, view in one.views.items()}
+        told.append(replace(one, pieces=pieces, views=views))
+        before += len(one.face.faces) if one.face else 0
+    return told
+
+
+def _mean_of(opinions: Sequence[Opinion | None]) -> Opinion | None:
+    left = [opinion for opinion in opinions if opinion is not None]
+    return _mean_opinion(left) if len(left) > 1 else left[0] if left else None
 
 
 def _face_part(parts: Sequence[FacePart], opinion: Opinion | None) -> FacePart | None:

@@ -27,6 +27,8 @@ class Checkpoint:
     heard: Heard
     seen: list[tuple[int, Sighting]] = field(default_factory=list)
     """Views of faces with the numbers of their tracks."""
+    best: Mapping[int, Sighting] = field(default_factory=dict)
+    """By track how a face was seen best until then, where the answer is to be explained."""
     frames_read: int = 0
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds spent in each step, from the beginning."""
@@ -66,7 +68,7 @@ class Bookmark:
         if last is not None:
             listener.resume(last.ear, last.heard)
             if watcher is not None:
-                watcher.resume(last.seen, last.frames_read)
+                watcher.resume(last.seen, last.frames_read, last.best)
         self._remember()
         self._next = self._reached() + notebook.part_seconds
 
@@ -119,6 +121,7 @@ class Bookmark:
             ear=await self._listener.pause(),
             heard=self._listener.heard.since(self._written),
             seen=self._watcher.since(self._lengths) if self._watcher else [],
+            best=dict(self._watcher.best) if self._watcher else {},
             frames_read=self._watcher.frames_read if self._watcher else 0,
             timings=dict(timings),
         )

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from service.domain.analysis import Explanation, FacePart, Media, Notice, SpeechPart, TextPart, Transcript
+from service.domain.analysis import FacePart, Media, Notice, SpeechPart, TextPart, Transcript
+from service.domain.explanation import Explanation, Piece
 from service.domain.fusion import Opinion
 from service.domain.labels import Modality
 from service.domain.timeline import Moment
+from service.features.occlusion import FaceView
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Found:
     face: FacePart | None = None
     moments: Mapping[Modality, Sequence[Moment]] = field(default_factory=dict)
     transcript: Transcript | None = None
+    pieces: tuple[Piece, ...] = ()
+    """What can be left out of voice and faces; only where an explanation is wanted, as `views`."""
+    views: Mapping[int, FaceView] = field(default_factory=dict)
+    """How faces were seen, by the numbers of their tracks."""
     explanation: Explanation | None = None
     media: Media | None = None
     models: tuple[str, ...] = ()

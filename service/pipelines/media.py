@@ -55,12 +55,13 @@ class Lane(Generic[Item]):
             self._busy.cancel()
 
 
-async def read_image(path: Path, tools: Tools, watch: Stopwatch) -> Found:
+async def read_image(path: Path, options: Options, tools: Tools, watch: Stopwatch) -> Found:
     """The faces of a picture. Raises `MediaError` and `RunnerError`."""
     with watch("decode"):
         picture = await tools.decoder.picture(path)
     with watch("face"):
-        return await read_picture(picture, tools.settings.min_face_quality, tools.models)
+        good = tools.settings.min_face_quality
+        return await read_picture(picture, good, tools.models, explain=options.explain)
 
 
 async def read_audio(
@@ -68,7 +69,7 @@ async def read_audio(
 ) -> Found:
     """The voice of a recording, and its words. Raises `MediaError`, `RunnerError` and what the notebook raises."""
     settings = tools.settings
-    listener = Listener(tools.models, options.language, words)
+    listener = Listener(tools.models, options.language, words, explain=options.explain)
     bookmark = Bookmark(notebook, listener, None) if notebook else None
     stream = tools.decoder.stream(
         path,
@@ -99,8 +100,8 @@ async def read_video(
     """Faces, voice and words of a video. Raises `MediaError`, `RunnerError` and what the notebook raises."""
     settings = tools.settings
     rate = settings.frames_per_second
-    listener = Listener(tools.models, options.language, words)
-    watcher = Watcher(tools.models, 1 / rate)
+    listener = Listener(tools.models, options.language, words, explain=options.explain)
+    watcher = Watcher(tools.models, 1 / rate, options.explain)
     bookmark = Bookmark(notebook, listener, watcher) if notebook else None
     stream = tools.decoder.stream(
         path,
@@ -183,6 +184,8 @@ def both(seen: Found, heard: Found) -> Found:
         heard,
         opinions={**heard.opinions, **seen.opinions},
         face=seen.face,
+        pieces=(*heard.pieces, *seen.pieces),
+        views=seen.views,
         moments={**heard.moments, **seen.moments},
         media=seen.media,
         models=(*heard.models, *seen.models),

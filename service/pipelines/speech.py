@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from service.domain.analysis import Media, Notice, SpeechPart, SpeechSegment, TextPart, Transcript
+from service.domain.explanation import Piece
 from service.domain.fusion import Opinion
+from service.domain.leaving_out import Vote, without_each
 from service.domain.sentiment import NO_EVIDENCE, verdict
 from service.domain.timeline import Moment, average
 from service.features.speech import (
@@ -121,8 +124,10 @@ class Ear:
 class Listener:
     """Hears a recording chunk by chunk and says how it sounds and what was said."""
 
-    def __init__(self, models: Models, language: str, transcribe: bool) -> None:
+    def __init__(self, models: Models, language: str, transcribe: bool, *, explain: bool = False) -> None:
+        """`explain` adds to what is found what the voice says without each of its segments."""
         self._models = models
+        self._explain = explain
         self._language = language
         self._transcribe = transcribe
         self._unavailable = _untranscribed(models, language) if transcribe else None
@@ -268,6 +273,7 @@ class Listener:
                 segments=tuple(self.heard.segments),
             ),
             moments={"speech": self.heard.moments},
+            pieces=_pieces(self.heard, self._models.info["speech"].reliability) if self._explain else (),
             media=media,
             models=("speech",),
             notices=_quality_notices(self.heard.qualities),
@@ -339,6 +345,18 @@ def _segment(segment: Segment, moments: Sequence[Moment], quality: float) -> Spe
         sentiment=verdict(opinion.prediction.probabilities),
         emotions=opinion.prediction.emotions,
         quality=quality,
+    )
+
+
+def _pieces(heard: Heard, reliability: float) -> tuple[Piece, ...]:
+    """What the voice says without each of its segments."""
+    starts = [segment.start for segment in heard.segments]
+    groups: list[list[Vote]] = [[] for _ in starts]
+    for moment in heard.moments:
+        groups[max(bisect_right(starts, (moment.start + moment.end) / 2) - 1, 0)].append(Vote.of(moment))
+    return tuple(
+        Piece("segment", "speech", without, seconds=(segment.start, segment.end))
+        for segment, without in zip(heard.segments, without_each(groups, reliability), strict=True)
     )
 
 

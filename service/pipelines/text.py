@@ -1,4 +1,4 @@
-"""Words: a text of any length, its sentences, its aspects, and which words carry the verdict."""
+"""Words: a text of any length, its sentences, its aspects, and what it says with parts of it left out."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from service.domain.analysis import AspectPart, Explanation, Notice, SentencePart, TextPart, WordWeight
+from service.domain.analysis import AspectPart, Notice, SentencePart, TextPart
 from service.domain.fusion import Opinion
 from service.domain.sentiment import NO_EVIDENCE, Prediction, Sentiment, verdict
 from service.domain.timeline import mean
-from service.features.text import MAX_TOKENS, SPECIAL_TOKENS, Asked, Span, sentences, words
+from service.features.text import MAX_TOKENS, SPECIAL_TOKENS, Asked, Span, Window, sentences
 from service.pipelines import Options
 from service.pipelines.found import Found
 from service.runners import Models
-
-MAX_EXPLAINED_WORDS = 256
-"""So many variants of a text are read at the most to explain it."""
 
 
 async def predict(texts: Sequence[str], models: Models) -> list[Prediction | None]:
@@ -46,20 +43,33 @@ async def read_texts(texts: Sequence[str], options: Options, models: Models) -> 
     return list(await asyncio.gather(*work))
 
 
-async def explain(text: str, models: Models) -> Explanation:
-    """How far each word moves the valence: by leaving it out (occlusion; Li, Monroe & Jurafsky 2016, arXiv 1612.08220).
+async def without_each(
+    text: str, spans: Sequence[Span], models: Models
+) -> tuple[Prediction | None, list[Prediction | None]]:
+    """What the model says of a text, and of it without each span in turn, all asked at once.
 
-    At most `MAX_EXPLAINED_WORDS` words, the first ones, are left out in turn.
+    Occlusion by leaving out (Li, Monroe & Jurafsky 2016, arXiv 1612.08220). Of a text of several windows only those are
+    read again that a span lies in, so that the cost does not grow with the text.
     """
-    spans = [span for span in words(text) if text[span.start : span.end].strip()][:MAX_EXPLAINED_WORDS]
-    variants = [text[: span.start] + text[span.end :] for span in spans]
-    whole, *without = await predict([text, *variants], models)
-    return Explanation(
-        tuple(
-            WordWeight(span.start, span.end, text[span.start : span.end], _valence(whole) - _valence(rest))
-            for span, rest in zip(spans, without, strict=True)
-        )
-    )
+    windows = [window for window in models.windows(text) if window.tokens > SPECIAL_TOKENS]
+    cuts = [(place, piece) for span in spans for place, piece in _cut_out(text, span, windows)]
+    asked = [text[window.start : window.end] for window in windows] + [piece for _, piece in cuts]
+    said = await predict_windows(asked, models)
+    whole, variants = said[: len(windows)], iter(said[len(windows) :])
+    without = []
+    for span in spans:
+        changed = {place: next(variants) for place, _ in _cut_out(text, span, windows)}
+        without.append(_weighed([one for place, here in enumerate(whole) for one in changed.get(place, here)]))
+    return _weighed([one for here in whole for one in here]), without
+
+
+def _cut_out(text: str, span: Span, windows: Sequence[Window]) -> list[tuple[int, str]]:
+    """The windows that a span lies in, by their places, without it."""
+    return [
+        (place, text[window.start : max(span.start, window.start)] + text[min(span.end, window.end) : window.end])
+        for place, window in enumerate(windows)
+        if span.start < window.end and window.start < span.end
+    ]
 
 
 def foreign(text: str) -> bool:
@@ -87,7 +97,6 @@ async def _finding(text: str, prediction: Prediction | None, options: Options, m
             aspects=tuple(await asyncio.gather(*(aspect(term, text, parts, models) for term in options.aspects))),
             sentences=parts if options.detail == "full" else (),
         ),
-        explanation=await explain(text, models) if options.explain else None,
         models=("text",),
     )
 
@@ -142,7 +151,3 @@ def _weighed(said: Sequence[tuple[Prediction, int]]) -> Prediction | None:
 
 def _sentiment(prediction: Prediction | None) -> Sentiment:
     return verdict(prediction.probabilities) if prediction else NO_EVIDENCE
-
-
-def _valence(prediction: Prediction | None) -> float:
-    return prediction.probabilities[2] - prediction.probabilities[0] if prediction else 0.0

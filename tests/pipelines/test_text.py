@@ -13,7 +13,7 @@ from service.features.text import Asked
 from service.pipelines import LanguageUnsupported, Options
 from service.pipelines.analyze import analyze_texts
 from service.pipelines.media import Tools
-from service.pipelines.text import explain, foreign, read_text
+from service.pipelines.text import foreign, read_text
 from service.runners import Models
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -59,14 +59,6 @@ async def test_the_end_of_a_long_text_counts(tools: Tools) -> None:
     (calm,), (ends_badly,) = [await analyze_texts([text], Options(), tools) for text in (plain, plain + angry)]
     assert calm.sentiment.label == "neutral"
     assert ends_badly.sentiment.probabilities["negative"] > calm.sentiment.probabilities["negative"] + 0.2
-
-
-async def test_the_explanation_points_at_the_word_that_carries_the_verdict(tools: Tools) -> None:
-    text = "Honestly, the food here is wonderful"
-    explanation = await explain(text, tools.models)
-    top = max(explanation.words, key=lambda word: word.weight)
-    assert top.text == "wonderful"
-    assert text[top.start : top.end] == "wonderful"
 
 
 async def test_aspects_are_told_apart(tools: Tools) -> None:

@@ -55,7 +55,8 @@ class Ears:
     def __init__(self, start: Start, tools: Tools) -> None:
         self._settings = tools.settings
         self._language = start.options.language
-        self._listener = Listener(tools.models, self._language, start.options.transcribe == "auto")
+        options = start.options
+        self._listener = Listener(tools.models, self._language, options.transcribe == "auto", explain=options.explain)
         self._pcm = Pcm(start.sample_rate)
         self._timestamps = start.timestamps
         self._gathered: list[Samples] = []

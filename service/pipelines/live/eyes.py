@@ -23,11 +23,12 @@ MAX_REFUSED = 20
 class Eyes:
     """The newest picture, and the faces so far."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, *, explain: bool = False) -> None:
+        """`explain` keeps what an explanation needs but views: no picture outlives its answer."""
         self._tools = tools
         self.frame_seconds = 1 / tools.settings.frames_per_second
         self._pictures: LivePictures = tools.decoder.live_pictures()
-        self._watcher = Watcher(tools.models, self.frame_seconds)
+        self._watcher = Watcher(tools.models, self.frame_seconds, explain)
         self._waiting: Frame | None = None
         self._news = asyncio.Event()
         self._closed = False

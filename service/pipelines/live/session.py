@@ -14,6 +14,7 @@ from service.domain.timeline import Moment
 from service.features.speech import SAMPLE_RATE
 from service.media import MediaError, TooLarge
 from service.pipelines.analyze import answer, joined, rule_of
+from service.pipelines.explain import explained
 from service.pipelines.found import Found, Stopwatch
 from service.pipelines.live.clock import Clock, Frame
 from service.pipelines.live.ears import STEP_SECONDS, Ears
@@ -37,7 +38,7 @@ class Session:
         self._clock, self._recent, self._stopwatch = Clock(start.timestamps), Recent(), Stopwatch()
         self._sequence = 0
         self._ended = False
-        self._eyes = Eyes(tools)
+        self._eyes = Eyes(tools, explain=start.options.explain)
         self._ears = Ears(start, tools)
         self._texts = Texts(tools.models, settings.stream_text_characters)
         self._reliability: dict[Modality, float] = {
@@ -118,6 +119,8 @@ class Session:
         """The whole as one answer, once `watch`, `listen` and `read` have ended. Raises `RunnerError`."""
         with self._stopwatch("total"):
             found = await self._whole()
+            if self._start.options.explain:
+                found = await explained(found, self._rule, self._tools.models)
         return answer(self._kind(), found, self._start.options, self._tools, self._stopwatch)
 
     async def close(self) -> None:
