@@ -138,7 +138,9 @@ async def test_keys_come_from_a_file(tmp_path):
 
 
 @pytest.fixture
-def issuer() -> Iterator[Issuer]:
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
+    """It is waited for: what a slow machine does to it is not asked here."""
+    monkeypatch.setattr("service.access.jwks.TIME_LIMIT_SECONDS", 60.0)
     with running_issuer() as running:
         yield running
 

@@ -18,8 +18,9 @@ from tests.browser.devices import camera_file, microphone_file
 from tests.serving import RunningService
 from tests.ui.page_running import RunningPage, running_page
 
-ANSWER_MILLISECONDS = 90_000
-expect.set_options(timeout=30_000)  # a busy machine draws a page slowly
+ANSWER_MILLISECONDS = 180_000
+PAGE_MILLISECONDS = 90_000
+expect.set_options(timeout=PAGE_MILLISECONDS)  # a busy machine draws a page slowly
 QUIET = (
     "--headless",
     "--no-sandbox",
@@ -150,6 +151,7 @@ def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def visitor(browser: Browser, page_address: RunningPage) -> Iterator[Visitor]:
     """Somebody who has just opened the page; in the end, nothing may have been asked of another host."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PAGE_MILLISECONDS)
     page = context.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -43,6 +43,8 @@ CHECKS: list[Any] = [
     checks.content_type_conformance,
     checks.response_schema_conformance,
 ]
+ANSWER_SECONDS = 60.0
+"""More than an answer takes on any machine."""
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
@@ -140,7 +142,7 @@ class Round:
         if headers is not None:
             for own in ("Authorization", "X-API-Key"):
                 case.headers.pop(own, None)
-        response = case.call(base_url=self.asked.address, headers=headers)
+        response = case.call(base_url=self.asked.address, headers=headers, timeout=ANSWER_SECONDS)
         seen.answers[name, response.status_code] += 1
         try:
             case.validate_response(response, checks=CHECKS)

@@ -20,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.access.issuer import AUDIENCE, ED_KEY, ISSUER, RSA_KEY, SECRET, Issuer, jwk, running_issuer, token
 from tests.contract.conftest import problem
+from tests.jobs_running import until
 from tests.redis_running import RunningRedis, running_redis
 from tests.serving import CHECKOUT, RunningService, running_service
 
@@ -65,6 +66,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             running_service(tmp_path_factory.mktemp("first"), jwt_jwks=issuer.address, **shared) as first,
             running_service(tmp_path_factory.mktemp("second"), jwt_secret=SECRET, **shared) as second,
         ):
+            # It reads the issuer's keys when it needs them first, for which it takes little time.
+            until(lambda: ask(first, token("RS256", key_id="rsa")).status_code == httpx.codes.OK)
             yield House(first, second, redis, issuer, keys)
 
 

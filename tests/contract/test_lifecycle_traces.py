@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.jobs_running import until
 from tests.observability.collector import CollectedSpan, Collector, collector
 from tests.serving import running_service
 
@@ -14,9 +15,13 @@ pytestmark = pytest.mark.server
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ASKED_BY = "00f067aa0ba902b7"
+SPANS = {"POST /v1/image", "decode", "batch detector", "detect_parcel", "batch face", "predict_parcel"}
 
 
-def test_a_picture_is_one_trace_from_who_asked_to_the_runner(tmp_path: Path, samples: Path):
+def test_a_picture_is_one_trace_from_who_asked_to_the_runner(
+    tmp_path: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")  # milliseconds until what is over is sent
     picture = (samples / "image" / "portrait_smile.jpg").read_bytes()
     with collector() as collected:
         with running_service(tmp_path, traces_url=collected.url, transcript_model="off") as running:
@@ -27,6 +32,7 @@ def test_a_picture_is_one_trace_from_who_asked_to_the_runner(tmp_path: Path, sam
                 timeout=60,
             )
             assert answer.status_code == 200
+            until(lambda: {span.name for span in collected.spans if span.trace == TRACE} >= SPANS)
         spans = {span.name: span for span in collected.spans if span.trace == TRACE}
     request = spans["POST /v1/image"]
     assert (request.service, request.parent) == ("multimodal_sentiment", ASKED_BY)

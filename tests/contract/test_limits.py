@@ -18,9 +18,9 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def tight(tmp_path_factory) -> Iterator[RunningService]:
-    """One that takes at most 200 kB, and gives a request at most 6 s."""
+    """One that takes at most 200 kB, and gives a request at most 4 s."""
     folder = tmp_path_factory.mktemp("tight")
-    with running_service(folder, max_body_bytes=200_000, request_timeout_seconds=6) as running:
+    with running_service(folder, max_body_bytes=200_000, request_timeout_seconds=4) as running:
         yield running
 
 

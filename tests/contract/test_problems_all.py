@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from models.registry import default_model
 from service.access.key_ring import KeyFile, new_key
 from service.api.problems import PROBLEMS
 from service.database import Database
@@ -27,7 +28,7 @@ from service.jobs.store import Job, JobStore
 from service.pipelines.analyze import ulid
 from tests.contract.conftest import picture, problem
 from tests.faults.processes import workers
-from tests.serving import RunningService, running_service
+from tests.serving import CHECKOUT, RunningService, running_service
 
 pytestmark = pytest.mark.server
 
@@ -35,14 +36,15 @@ TEXT = {"text": "I love it"}
 SMALL = {
     "max_body_bytes": 200_000,
     "max_text_characters": 100,
-    "request_timeout_seconds": 6.0,
+    "request_timeout_seconds": 5.0,
     "transcript_model": "off",
 }
 AT_WORK = {
     "use": "workplace",
     "text_runner": "process",
     "max_streams": 0,
-    "runner_timeout_seconds": 5.0,
+    "runner_timeout_seconds": 4.0,
+    "reload_seconds": 0.5,
     "transcript_model": "off",
 }
 JSON = {"content-type": "application/json"}
@@ -71,6 +73,11 @@ class House:
         """A text, by somebody who may."""
         return self.http.post("/v1/text", **{"json": TEXT, **asked})
 
+    def unwell(self) -> list[str]:
+        """What of that which it stands on is not well, as it tells itself."""
+        told = self.http.get("/health").json()["dependencies"]
+        return [name for name in ("database", "queue", "disk") if told[name] != "healthy"]
+
     def upload(self, content: bytes) -> httpx.Response:
         """A picture."""
         return self.http.post("/v1/image", files={"file": content})
@@ -97,7 +104,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture(scope="module")
 def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("at_work")
-    with running_service(folder, state_folder=folder / "state", **AT_WORK) as service:
+    with running_service(folder, cwd=linked_checkout(folder), state_folder=folder / "state", **AT_WORK) as service:
         yield service
 
 
@@ -204,6 +211,46 @@ def test_model_unavailable_and_not_ready_until_it_is_back(at_work):
     for process in workers(at_work, "text_runner"):
         process.resume()
     assert soon(lambda: readiness(at_work).status_code == 200, 120)
+
+
+def test_weights_that_are_damaged_are_named_until_they_are_whole_again(at_work):
+    weights = at_work.log.parent / "checkout" / "models" / default_model("text-sentiment").file
+    whole = weights.readlink()
+    weights.unlink()
+    weights.write_bytes(b"damaged")
+    for process in workers(at_work, "text_runner"):
+        process.kill()  # whoever comes next reads the file
+    cause = f"The text model cannot be loaded: {weights.name} is not the file that models/registry.toml names."
+    unready: list[httpx.Response] = []
+    assert soon(lambda: unready.append(readiness(at_work)) or cause in unready[-1].text)
+    problem(unready[-1], "not_ready")
+    health = httpx.get(f"{at_work.address}/health", timeout=60).json()
+    assert (health["status"], health["dependencies"]["runners"]["text"]) == ("degraded", "unhealthy")
+    assert cause in health["problems"]
+    weights.unlink()
+    weights.symlink_to(whole)
+    assert soon(lambda: readiness(at_work).status_code == 200)
+    assert httpx.post(f"{at_work.address}/v1/text", json=TEXT, timeout=60).status_code == 200
+
+
+def test_jobs_for_which_there_is_no_worker_are_told_of_until_they_are_gone(house):
+    waiting_job(house)
+    assert soon(lambda: "queue" in house.unwell())
+    assert house.http.get("/readyz").status_code == 200
+    for job in house.http.get("/v1/jobs").json()["jobs"]:
+        house.http.delete(f"/v1/jobs/{job['id']}")
+    assert soon(lambda: "queue" not in house.unwell())
+
+
+def linked_checkout(folder: Path) -> Path:
+    """A checkout of links, whose weights can be replaced."""
+    checkout = folder / "checkout"
+    for path in ("service", "pyproject.toml", *(f"models/{one.name}" for one in (CHECKOUT / "models").iterdir())):
+        parts = [path] if path != "models/weights" else [f"{path}/{one.name}" for one in (CHECKOUT / path).iterdir()]
+        for part in parts:
+            (checkout / part).parent.mkdir(parents=True, exist_ok=True)
+            (checkout / part).symlink_to(CHECKOUT / part)
+    return checkout
 
 
 def readiness(service: RunningService) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""Spans within one process; tests/contract/test_traces.py follows them through the runners."""
+"""Spans within one process; tests/contract/test_lifecycle_traces.py follows them through the runners."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ from tests.observability.collector import Collector, collector
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector is waited for: what a slow machine does to it is not asked here."""
+    monkeypatch.setattr(tracing, "FLUSH_MILLISECONDS", 60_000)
 
 
 @pytest.fixture
@@ -94,7 +100,7 @@ async def test_a_batch_belongs_to_its_first_request_and_is_linked_to_the_others(
             await batches.submit([item, item])
 
     first = asyncio.create_task(ask(1))
-    await asyncio.wait_for(entered.wait(), 10)
+    await asyncio.wait_for(entered.wait(), 60)
     others = [asyncio.create_task(ask(item)) for item in (2, 3)]
     await asyncio.sleep(0.01)
     go_on.set()
