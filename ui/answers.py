@@ -202,10 +202,40 @@ class WordWeight:
 
 
 @dataclass(frozen=True)
+class Heatmap:
+    """Where in a face its expression is: `weights` by rows from forehead to chin; the PNG is to be laid over `box`."""
+
+    track: int
+    box: tuple[float, float, float, float]
+    label: str
+    weights: tuple[tuple[float, ...], ...] = ()
+    strongest: float = 1.0
+    png_base64: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A part of what was sent and where it is, how far it moves the verdict, and the verdict without it."""
+
+    kind: str
+    modality: Modality
+    weight: float
+    without: Sentiment
+    text: str | None = None
+    span: tuple[int, int] | None = None
+    seconds: tuple[float, float] | None = None
+    box: tuple[float, float, float, float] | None = None
+    track: int | None = None
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """What the verdict rests on."""
+    """What the verdict rests on; `reasons` has what moves it furthest first."""
 
     words: tuple[WordWeight, ...] = ()
+    heatmaps: tuple[Heatmap, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)

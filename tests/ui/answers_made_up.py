@@ -93,6 +93,31 @@ def point(start: float, verdict: dict[str, Any], **modalities: Any) -> dict[str,
     }
 
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8Dwn4EIAAAK+QH+3tLOOAAAAABJRU5ErkJggg=="
+
+
+def heatmap(track: int, box: tuple[float, float, float, float], seconds: float | None = None) -> dict[str, Any]:
+    """A map whose strongest place is at the mouth, a little to the left."""
+    weights = [[0.0] * 8 for _ in range(8)]
+    weights[6][2], weights[2][4] = 0.4, -0.2
+    return {
+        "track": track,
+        "box": box,
+        "seconds": seconds,
+        "label": "positive",
+        "weights": weights,
+        "strongest": 0.4,
+        "png_base64": PNG,
+    }
+
+
+def reason(kind: str, weight: float, without: dict[str, Any] = PLAIN, **where: Any) -> dict[str, Any]:
+    """A part and where it is."""
+    modality = {"segment": "speech", "face": "face"}.get(kind, "text")
+    nowhere = {"text": None, "span": None, "seconds": None, "box": None, "track": None}
+    return {"kind": kind, "modality": modality, "weight": weight, "without": without, **nowhere, **where}
+
+
 def job(id: str, **more: Any) -> dict[str, Any]:
     """A Job that waits."""
     return {
@@ -144,7 +169,17 @@ def of_audio() -> dict[str, Any]:
                 {"start": 5.1, "end": 10.6, "text": "ask not what your country can do for you.", "confidence": 0.95},
             ],
         },
-        explanation={"words": [{"start": 10, "end": 16, "text": "fellow", "weight": 0.12}]},
+        explanation={
+            "words": [{"start": 10, "end": 16, "text": "fellow", "weight": 0.12}],
+            "heatmaps": [],
+            "reasons": [
+                reason("sentence", 0.31, text="ask not what your country can do for you.", seconds=(5.1, 10.6)),
+                reason("segment", -0.12, HAPPY, seconds=(0.4, 3.0)),
+                reason("word", 0.12, text="fellow", span=(10, 16), seconds=(0.4, 3.0)),
+                reason("segment", 0.06, seconds=(5.1, 10.6)),
+                reason("sentence", 0.001, text="And so my fellow Americans,", seconds=(0.4, 3.0)),
+            ],
+        },
         media={"seconds": 11.0, "width": None, "height": None, "frames_read": None},
         models={"speech": "speech-whisper@1.0.0", "text": "text-minilm@1.0.0", "transcript": "whisper-tiny.en@1"},
         warnings=[{"code": "transcript_uncertain", "detail": "Some words may be wrong; they weigh less."}],
@@ -160,6 +195,14 @@ def of_image() -> dict[str, Any]:
         modalities={"face": part},
         emotions=EMOTIONS,
         fusion=fusion({"face": 1.0}),
+        explanation={
+            "words": [],
+            "heatmaps": [heatmap(1, (80, 40, 128, 128)), heatmap(2, (216, 56, 72, 72))],
+            "reasons": [
+                reason("face", 0.8, CROSS, box=(90, 40, 110, 140), track=1),
+                reason("face", -0.5, box=(220, 60, 60, 80), track=2),
+            ],
+        },
         media={"seconds": None, "width": 320, "height": 320, "frames_read": None},
         models={"face": "face-ferplus@1.0.0"},
     )
@@ -168,6 +211,8 @@ def of_image() -> dict[str, Any]:
 def of_video() -> dict[str, Any]:
     """As of `POST /v1/video`: nobody seen in the first two seconds."""
     base = of_audio()
+    base["explanation"]["heatmaps"] = [heatmap(1, (50, 30, 100, 100), 3.5)]
+    base["explanation"]["reasons"].insert(0, reason("face", 0.6, box=(60, 30, 90, 110), seconds=(2.0, 7.0), track=1))
     for i, one in enumerate(base["timeline"][:7]):
         one["face"] = HAPPY if i > 1 else None
     return {

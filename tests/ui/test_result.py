@@ -20,7 +20,7 @@ HOSTILE = """<script>alert(1)</script> "quoted' & ${1+1} {{value}} `x`"""
 class Tags(HTMLParser):
     """Which elements and attributes there are, and whether they nest."""
 
-    VOID = ("img",)
+    VOID = ("img", "input")
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -75,7 +75,11 @@ def hostile_answer() -> dict:
         "models": {HOSTILE: HOSTILE},
         "timings": {HOSTILE: 1.0},
         "warnings": [{"code": HOSTILE, "detail": HOSTILE}],
-        "explanation": {"words": [{"start": 0, "end": 8, "text": HOSTILE, "weight": 1.0}]},
+        "explanation": {
+            "words": [{"start": 0, "end": 8, "text": HOSTILE, "weight": 1.0}],
+            "heatmaps": [{**made_up.heatmap(1, (0, 0, 9, 9), 1.0), "png_base64": HOSTILE, "label": HOSTILE}],
+            "reasons": [made_up.reason("sentence", 0.5, text=HOSTILE), made_up.reason(HOSTILE, 0.4, text=HOSTILE)],
+        },
     }
 
 
@@ -176,6 +180,61 @@ def test_faces_are_boxed_in_the_pictures_own_pixels() -> None:
     assert boxes[1][::2] == ("ms-negative", "2")
 
 
+def test_a_map_lies_over_its_face_and_says_in_words_what_it_shows() -> None:
+    html = card(shown(made_up.of_image(), "gradio_api/file=/tmp/x.jpg"), "2 faces")
+    maps = re.findall(r'class="ms-heat" style="([^"]*)" src="([^"]*)" alt="([^"]*)"', html)
+    assert maps[0] == (
+        "--left:25.00%;--top:12.50%;--width:40.00%;--height:40.00%",
+        f"data:image/png;base64,{made_up.PNG}",
+        "Face 1: what speaks most for positive is at the mouth, on the left of the picture.",
+    )
+    assert len(maps) == 2
+    assert "speaks for what the face says" in html
+    assert html.count('type="checkbox"') == 1
+
+
+def test_a_face_in_which_nothing_speaks_for_the_label_says_so() -> None:
+    raw = made_up.of_image()
+    raw["explanation"]["heatmaps"][0]["weights"] = [[-0.1] * 8] * 8
+    assert "Face 1: no place speaks for positive." in shown(raw, "gradio_api/file=/tmp/x.jpg")
+
+
+def test_without_a_picture_maps_lie_over_sketches() -> None:
+    html = card(shown(made_up.of_video()), "ms-faces")
+    assert html.count("<rect") == 2
+    assert "<img" not in html
+    assert 'type="checkbox"' not in html
+    assert 'data-seek="3.500"' in html
+    assert "what speaks most for positive is at the mouth" in html
+
+
+def test_what_moves_the_verdict_is_listed_with_where_it_is_and_the_verdict_without_it() -> None:
+    html = card(shown(made_up.of_video()), "What moves the verdict")
+    kinds = re.findall(r'data-kind="(\w+)".*?ms-share">([^<]*)<', html)
+    assert kinds == [("face", "+0.60"), ("sentence", "+0.31"), ("segment", "\u22120.12"), ("segment", "+0.06")]
+    assert re.findall(r'data-seek="([\d.]+)"', html) == ["2.000", "5.100", "0.400", "5.100"]
+    assert html.count("without:") == 4
+
+
+def test_a_single_part_is_no_list() -> None:
+    raw = made_up.of_image()
+    del raw["explanation"]["reasons"][1:]
+    assert "What moves the verdict" not in shown(raw)
+
+
+def test_stretches_that_move_the_verdict_are_coloured_below_the_timeline() -> None:
+    html = card(shown(made_up.of_audio()), "Over time")
+    assert re.findall(r'ms-reason-lane"><span>(\w+)', html) == ["Words", "Voice"]
+    assert '<i class="ms-negative" style="--left:3.64%;--width:23.64%;--strength:1"' in html
+    assert "0.4 s to 3 s: moves the verdict by \u22120.12" in html
+
+
+def test_an_older_service_explains_words_alone() -> None:
+    raw = {**made_up.of_audio(), "explanation": {"words": []}}
+    assert "What moves the verdict" not in shown(raw)
+    assert "ms-reason-lane" not in shown(raw)
+
+
 def test_without_a_picture_faces_are_listed_only() -> None:
     html = shown(made_up.of_image())
     assert "<img" not in html
@@ -204,7 +263,8 @@ def test_warnings_are_shown_in_the_services_words() -> None:
 
 
 def test_a_transcript_can_be_clicked_by_the_second() -> None:
-    assert re.findall(r'data-seek="([\d.]+)"', shown(made_up.of_audio())) == ["0.400", "5.100"]
+    html = shown(made_up.of_audio()).split('class="ms-transcript"')[1]
+    assert re.findall(r'data-seek="([\d.]+)"', html) == ["0.400", "5.100"]
 
 
 def test_the_json_is_whole() -> None:

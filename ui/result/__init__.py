@@ -7,6 +7,7 @@ from ui.result.details import models_and_timings, raw_json, transcript
 from ui.result.evidence import emotions, modalities, probabilities
 from ui.result.faces import faces
 from ui.result.over_time import over_time
+from ui.result.reasons import reasons
 from ui.result.states import CALLED_OFF, EMPTY, advancing, failed, working
 from ui.result.verdict import notices, verdict
 from ui.result.words import words
@@ -23,6 +24,7 @@ def render(answer: Analysis, picture_url: str | None = None) -> str:
         faces(answer, picture_url),
         f'<div class="ms-pair">{probabilities(answer)}{emotions(answer.emotions)}</div>',
         words(answer),
+        reasons(answer),
         modalities(answer),
         transcript(answer.transcript),
         models_and_timings(answer),

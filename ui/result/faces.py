@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ui.answers import Analysis, Face
+from ui.answers import Analysis, Face, Heatmap
 from ui.markup import clock, percent, style, text
 from ui.plots import tone
+from ui.result import heat
 from ui.result.evidence import chip
 
 
@@ -18,14 +19,17 @@ def faces(answer: Analysis, picture_url: str | None = None) -> str:
     part = answer.modalities.face
     if part is None or not part.faces:
         return ""
-    picture = _picture(answer, part.faces, picture_url)
+    maps = answer.explanation.heatmaps if answer.explanation else ()
+    picture = _picture(answer, part.faces, maps, picture_url)
+    key = heat.key(switch=bool(picture)) if maps else ""
     seconds = answer.media.seconds if answer.media and answer.media.seconds else 0.0
     rows = "".join(face_row(face, seconds) for face in part.faces)
     title = "Face" if len(part.faces) == 1 else f"{len(part.faces)} faces"
-    return f'<article class="ms-card"><h3>{title}</h3>{picture}<ul class="ms-faces">{rows}</ul></article>'
+    shown = picture or heat.sketches(maps)
+    return f'<article class="ms-card"><h3>{title}</h3>{shown}{key}<ul class="ms-faces">{rows}</ul></article>'
 
 
-def _picture(answer: Analysis, found: Sequence[Face], url: str | None) -> str:
+def _picture(answer: Analysis, found: Sequence[Face], maps: Sequence[Heatmap], url: str | None) -> str:
     media = answer.media
     if url is None or media is None or not media.width or not media.height:
         return ""
@@ -33,7 +37,7 @@ def _picture(answer: Analysis, found: Sequence[Face], url: str | None) -> str:
     frame = style(ratio=f"{media.width}/{media.height}", aspect=media.width / media.height)
     return (
         f'<div class="ms-picture" {frame}><img src="{text(url)}" alt="The picture; faces marked: {len(found)}">'
-        f"{boxes}</div>"
+        f"{heat.overlays(maps, media.width, media.height)}{boxes}</div>"
     )
 
 
