@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         default=64, ge=1, description="Requests for texts that a gateway process works on at once; more get a 503."
     )
     max_text_requests: int = Field(
-        default=256, ge=1, description="The same in a rush, which may last a quarter of a second."
+        default=256, ge=1, description="The same in a rush, which may last one second and a half."
     )
     runner_timeout_seconds: float = Field(
         default=20.0, gt=0, description="A model that takes longer is unavailable (503)."

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from service.api.problems import ProblemError
 
-RUSH_SECONDS = 0.25
+RUSH_SECONDS = 1.5
 """So long may more than the steady number be taken in."""
 CALM_SECONDS = 1.0
 """So long nobody must have found every place taken before there may be another rush."""

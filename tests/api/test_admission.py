@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from service.api.admission import CALM_SECONDS, AdmissionControl
+from service.api.admission import CALM_SECONDS, RUSH_SECONDS, AdmissionControl
 from service.api.problems import ProblemError
 
 
@@ -37,7 +37,10 @@ def test_a_queue_that_stays_is_held_to_the_steady_number():
     control = AdmissionControl(4, 10, clock)
     with ExitStack() as places:
         fill(control, places)
-        for _ in range(20):  # somebody comes again and again, and many leave at once
+        while clock.now <= RUSH_SECONDS:  # somebody comes again and again
+            clock.now += CALM_SECONDS / 2
+            assert fill(control, places) == 0
+        for _ in range(20):  # and many leave at once
             clock.now += CALM_SECONDS / 2
             control.open -= 7
             assert fill(control, places) == 1
