@@ -94,6 +94,7 @@ SPOILS: Mapping[str, Spoil] = {
     "other_origins_are_not_let_in": _with("access-control-allow-origin", "*"),
     "a_stream_is_answered_while_it_runs": lambda path, answer: answer,  # the proxy knows nothing of WebSockets
     "a_job_is_done_and_fetched_and_forgotten": _without("location"),
+    "an_analysis_is_kept_found_exported_and_forgotten": _json(lambda a: a.update(id="another"), "/v1/history/"),
 }
 """By check, an answer that it must not take for good."""
 

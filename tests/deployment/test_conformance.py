@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from tests.deployment.conformance import ABILITIES, CHECKS, Check, Missed, Target, stops_without_dropping
@@ -30,9 +32,37 @@ def service(tmp_path_factory) -> Iterator[RunningService]:
         yield service
 
 
+class Asked(httpx.HTTPTransport):
+    """Remembers what was asked for and answered with success."""
+
+    def __init__(self) -> None:
+        super().__init__(retries=1)
+        self.well: set[tuple[str, str]] = set()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = super().handle_request(request)
+        if answer.is_success:
+            self.well.add((request.method, request.url.path))
+        return answer
+
+    def missing(self, routes: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Of these methods and templates of paths, those that were not."""
+
+        def asked(way: str, template: str) -> bool:
+            pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+            return any(one == way and re.fullmatch(pattern, path) for one, path in self.well)
+
+        return {route for route in routes if not asked(*route)}
+
+
 @pytest.fixture(scope="module")
-def target(service: RunningService) -> Iterator[Target]:
-    target = Target(service.address)
+def asked_of() -> Asked:
+    return Asked()
+
+
+@pytest.fixture(scope="module")
+def target(service: RunningService, asked_of: Asked) -> Iterator[Target]:
+    target = Target(service.address, transport=asked_of)
     yield target
     target.close()
 
@@ -44,6 +74,25 @@ def test_each_check_has_an_answer_that_it_must_not_take():
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 def test_a_bare_service_conforms(check: Check, target: Target):
     check(target)
+
+
+NOT_FOR_ALL = frozenset(
+    {
+        ("DELETE", "/v1/history"),  # would remove what others keep by the same key
+        ("GET", "/v1/stream"),  # a WebSocket, which has a check of its own
+    }
+)
+
+
+def test_every_route_was_asked_for_a_real_answer(target: Target, asked_of: Asked):
+    document = httpx.get(f"{target.address}/docs.json").json()
+    routes = {(way.upper(), path) for path, ways in document["paths"].items() for way in ways} - NOT_FOR_ALL
+    assert routes
+    if asked_of.missing(routes):  # this test was asked for alone
+        for check in CHECKS:
+            check(target)
+    assert asked_of.missing(routes) == set()
+    assert asked_of.missing({("GET", "/v1/nothing")})
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)

@@ -55,6 +55,7 @@ def it_tells_its_models(target: Target) -> None:
     must(tag, "no ETag")
     again = target.http.get("/v1/models", headers={"If-None-Match": str(tag)})
     must(again.status_code == 304, f"with the tag: {again.status_code}")
+    must(answered(target.http.get("/v1/models/fusion/calibration"))["measured"], "no calibration of the fused verdict")
 
 
 @check("pages")
@@ -63,7 +64,8 @@ def its_document_and_pages_are_there(target: Target) -> None:
     document = answered(target.http.get("/docs.json"))
     must(document["openapi"].startswith("3.1"), f"OpenAPI {document['openapi']}")
     must({"/v1/text", "/v1/analyze", "/v1/jobs"} <= set(document["paths"]), "routes are missing in the document")
-    for path in ("/", "/docs", "/problems/too_large"):
+    must(answered(target.http.get("/openapi.json")) == document, "/openapi.json is another document")
+    for path in ("/", "/docs", "/problems", "/problems/too_large"):
         page = target.http.get(path, headers={"Accept": "text/html"})
         must(page.status_code == 200, f"{path}: {page.status_code}")
         must("text/html" in page.headers["content-type"], f"{path} is {page.headers['content-type']}")

@@ -1,4 +1,4 @@
-"""What goes on for longer than a request: streams and jobs."""
+"""What goes on for longer than a request: streams, jobs, and what is kept."""
 
 from __future__ import annotations
 
@@ -44,11 +44,29 @@ def a_job_is_done_and_fetched_and_forgotten(target: Target) -> None:
     must(accepted.headers.get("location", "").endswith(path), f"Location: {accepted.headers.get('location')}")
     events = list(_events(target, f"{path}/events"))
     must(events and events[-1] == "done", f"events {events}")
+    mine = [one["id"] for one in answered(target.http.get("/v1/jobs"))["jobs"]]
+    must(job["id"] in mine, "the job is not in the list")
     must(_ended(target, path)["state"] == "done", "the job did not end well")
     results = answered(target.http.get(f"{path}/result"))["results"]
     labels = [result["sentiment"]["label"] for result in results]
     must(labels == ["positive", "negative", "positive"], f"labels {labels}")
     must(target.http.delete(path).status_code == 204, "it could not be removed")
+    refused(target.http.get(path), 404, "not_found")
+
+
+@check("history", "text")
+def an_analysis_is_kept_found_exported_and_forgotten(target: Target) -> None:
+    """What a caller asked to keep is there as it was answered, until it is told to go."""
+    kept = answered(target.http.post("/v1/text", json={"text": TEXTS[0], "store": True}))
+    path = f"/v1/history/{kept['id']}"
+    must(answered(target.http.get(path)) == kept, "what is kept is not what was answered")
+    listed = [one["id"] for one in answered(target.http.get("/v1/history"))["items"]]
+    must(kept["id"] in listed, "it is not in the list")
+    exported = [one["id"] for one in answered(target.http.get("/v1/history/export"))]
+    must(kept["id"] in exported, "it is not in the export")
+    removed = target.http.delete(path)
+    must(removed.status_code == 204, f"it could not be removed: {removed.status_code}")
+    must("removed=1" in removed.headers.get("deletion-receipt", ""), "nothing says that it was removed")
     refused(target.http.get(path), 404, "not_found")
 
 

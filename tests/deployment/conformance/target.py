@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-ABILITIES = frozenset({"text", "image", "audio", "video", "stream", "jobs", "operations", "pages", "sockets", "alone"})
-"""`operations`: /health and /metrics can be seen; `pages`: the documentation; `jobs`: a worker is there; `sockets`: it
-listens at its address, so that a request can be sent in pieces; `alone`: no page of the UI is beside it."""
+ABILITIES = frozenset(
+    {"text", "image", "audio", "video", "stream", "jobs", "history", "operations", "pages", "sockets", "alone"}
+)
+"""`operations`: /health and /metrics can be seen; `pages`: the documentation; `jobs`: a worker is there; `history`: a
+database is, and the caller may use it; `sockets`: it listens at its address, so that a request can be sent in pieces;
+`alone`: no page of the UI is beside it."""
 EXAMPLES = Path(__file__).parents[3] / "ui" / "examples"
 PATIENCE_SECONDS = 120.0
 """Of one request; machines that prove things are busy."""
