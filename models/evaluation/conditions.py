@@ -1,0 +1,138 @@
+"""Asks the shipped models for what the cards draw: what is taken for what, damage, groups; then draws and writes it.
+
+python -m models.evaluation.conditions            everything: some five minutes on two cores
+python -m models.evaluation.conditions --rows 60  a slice of each set, printed and not written
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from models.evaluation import examined, illustrations, sections
+from models.evaluation.answers import (
+    UNTOLD,
+    Answers,
+    faces,
+    heard,
+    labelled,
+    of_texts,
+    seen,
+    sentiment_of,
+    some,
+    voices,
+)
+from models.evaluation.confusion import Confusion, counted, emotion_of
+from models.evaluation.examined import Examined
+from models.evaluation.groups import GroupScore, by_group, face_traits, voice_traits
+from models.evaluation.heads import DATA, TABLES, entry, weights
+from models.evaluation.record import about
+from models.evaluation.robustness import curves, least_quality, likeliest
+from service.domain.fusion import Opinion
+from service.domain.labels import MODALITIES, SENTIMENTS, Modality
+from service.runners import Models
+from service.runners.connect import connect
+from service.settings import load_settings
+
+Rows = Sequence[dict[str, Any]]
+Judged = tuple[tuple[Confusion, ...], tuple[GroupScore, ...]]
+"""What is taken for what, the sentiments first, and scores by group."""
+
+CORPORA = {"ravdess": "RAVDESS, English", "nemo": "nEMO, Polish"}
+
+
+async def examine(models: Models, most: int | None = None) -> dict[str, Examined]:
+    """Everything, by the models' names; at most `most` rows of each set."""
+    judged = {"text": await of_tweets(models, most), "speech": await of_speakers(models, most)}
+    judged["face"] = await of_portraits(models, most)
+    fallen = await curves(models, most)
+    return {
+        entry(name).name: Examined(
+            about={"model": entry(name).identifier, **about(DATA[name], TABLES[name], weights(name))},
+            confusions=judged[name][0],
+            curves=tuple(curve for curve in fallen if curve.modality == name),
+            groups=judged[name][1],
+        )
+        for name in MODALITIES
+    }
+
+
+async def of_tweets(models: Models, most: int | None) -> Judged:
+    """The text model on test tweets."""
+    return (of_sentiments("TweetEval", await of_texts(models, "test", most=most)),), ()
+
+
+async def of_speakers(models: Models, most: int | None) -> Judged:
+    """The voice model on the test speakers: emotions apart by corpus, groups without surprise."""
+    rows = some(voices("test"), most)
+    said = await heard(models, rows, what="test")
+    clear, answers = _clear(rows, said)
+    speakers = [row["speaker"] for row in clear]
+    emotions = [
+        of_emotions(name, "speech", *_where(rows, said, lambda row, corpus=corpus: row["corpus"] == corpus))
+        for corpus, name in CORPORA.items()
+    ]
+    confusions = (of_sentiments("RAVDESS and nEMO", answers), *emotions)
+    return confusions, tuple(by_group(answers, voice_traits(clear), speakers))
+
+
+async def of_portraits(models: Models, most: int | None) -> Judged:
+    """The face model on test faces with a strict majority."""
+    rows = some(faces("test"), most)
+    said = await seen(models, rows, what="test")
+    clear, answers = _clear(rows, said)
+    confusions = (of_sentiments("FER+", answers), of_emotions("FER+", "face", rows, said))
+    return confusions, tuple(by_group(answers, face_traits(clear), least_quality=least_quality("face")))
+
+
+def of_sentiments(data: str, answers: Answers) -> Confusion:
+    """Negative, neutral and positive."""
+    chosen = [None if one is None else SENTIMENTS[likeliest(one)] for one in answers.opinions]
+    return counted(data, [SENTIMENTS[label] for label in answers.labels], chosen, SENTIMENTS)
+
+
+def of_emotions(data: str, name: Modality, rows: Rows, said: Sequence[Opinion | None]) -> Confusion:
+    """The emotions that the model of this modality knows."""
+    return counted(data, [row["emotion"] for row in rows], [emotion_of(one) for one in said], entry(name).labels)
+
+
+def _clear(rows: Rows, said: Sequence[Opinion | None]) -> tuple[Rows, Answers]:
+    """Without surprise, which tells no sentiment."""
+    kept, answers = _where(rows, said, lambda row: row["emotion"] != UNTOLD)
+    return kept, labelled(answers, [sentiment_of(row["emotion"]) for row in kept])
+
+
+def _where(
+    rows: Rows, said: Sequence[Opinion | None], holds: Callable[[dict[str, Any]], bool]
+) -> tuple[Rows, Sequence[Opinion | None]]:
+    """The rows for which something holds, and what was said of them."""
+    pairs = [(row, one) for row, one in zip(rows, said, strict=True) if holds(row)]
+    return [row for row, _ in pairs], [one for _, one in pairs]
+
+
+async def run(most: int | None) -> dict[str, Examined]:
+    """Start the models, examine them, stop them."""
+    models = connect(load_settings())
+    await models.start()
+    try:
+        return await examine(models, most)
+    finally:
+        await models.close()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m models.evaluation.conditions", description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, help="at most so many rows of each set; nothing is written then")
+    most = parser.parse_args().rows
+    found = asyncio.run(run(most))
+    print(sections.of_scores(found))
+    if most is None:
+        examined.write(found)
+        illustrations.write(found)
+
+
+if __name__ == "__main__":
+    main()
