@@ -37,8 +37,8 @@ def container(service: Service) -> dict[str, Any]:
     return one
 
 
-def annotations(service: Service) -> dict[str, str]:
-    """Of a revision."""
+def of_revision(service: Service) -> dict[str, str]:
+    """The annotations of a revision."""
     return service["spec"]["template"]["metadata"]["annotations"]
 
 
@@ -59,7 +59,7 @@ def problems(name: str, service: Service) -> list[str]:
         "probed ports": ({probe["port"] for probe in probes.values()}, {fact["port"]}),
         "started": (probes["startupProbe"]["path"], fact.get("ready", fact["health"])),
         "alive": (probes["livenessProbe"]["path"], fact.get("live", fact["health"])),
-        "always on": (annotations(service)["run.googleapis.com/cpu-throttling"], "false"),
+        "always on": (of_revision(service)["run.googleapis.com/cpu-throttling"], "false"),
     }
     return found + unequal(pairs)
 
@@ -72,7 +72,7 @@ def test_a_file_agrees_with_the_facts(name: str):
 def wrongly_scaled(service: Service) -> list[str]:
     """From one to a hundred instances, by the measured concurrency."""
     revision = service["spec"]["template"]
-    scale = {key.rpartition("/")[2]: value for key, value in annotations(service).items()}
+    scale = {key.rpartition("/")[2]: value for key, value in of_revision(service).items()}
     return unequal(
         {
             "instances": ((scale["minScale"], scale["maxScale"]), ("1", "100")),
@@ -87,7 +87,7 @@ def test_the_service_scales_from_one_to_a_hundred_by_the_measured_concurrency():
 
 
 SCALED: dict[str, Callable[[Service], Any]] = {
-    "instances": lambda one: annotations(one).update({"autoscaling.knative.dev/minScale": "0"}),
+    "instances": lambda one: of_revision(one).update({"autoscaling.knative.dev/minScale": "0"}),
     "concurrency": lambda one: one["spec"]["template"]["spec"].update(containerConcurrency=80),
     "limits": lambda one: container(one)["resources"]["limits"].update(cpu="1"),
 }
@@ -126,7 +126,7 @@ def test_files_are_what_google_describes(program: Program):
 
 
 def annotated(service: Service, place: str, name: str) -> None:
-    (service["metadata"]["annotations"] if place == "Service" else annotations(service))[name] = "x"
+    (service["metadata"]["annotations"] if place == "Service" else of_revision(service))[name] = "x"
 
 
 UNDESCRIBED: dict[str, Callable[[Service], Any]] = {
@@ -159,7 +159,7 @@ DIFFERENT: dict[str, Callable[[Service], Any]] = {
     "another image": lambda one: container(one).update(image="registry.example.org/multimodal-sentiment:latest"),
     "another port": lambda one: container(one)["ports"][0].update(containerPort=8080),
     "a probe elsewhere": lambda one: container(one)["livenessProbe"]["httpGet"].update(path="/"),
-    "a processor between requests alone": lambda one: annotations(one).update(
+    "a processor between requests alone": lambda one: of_revision(one).update(
         {"run.googleapis.com/cpu-throttling": "true"}
     ),
 }

@@ -241,7 +241,7 @@ def test_it_is_seen_where_it_is_not() -> None:
         (led_elsewhere, lambda kong: without(kong, "/metrics", "request-termination")),
         (guarded_otherwise, lambda kong: without(kong, "/v1/text", "jwt")),
         (counted_otherwise, lambda kong: without(kong, "/v1/text", "rate-limiting")),
-        (limited_otherwise, lambda kong: plugin(route_of("/v1/text", kong), "rate-limiting").update(minute=99)),
+        (limited_otherwise, lambda kong: (plugin(route_of("/v1/text", kong), "rate-limiting") or {}).update(minute=99)),
         (limited_otherwise, lambda kong: kong["services"][0].update(read_timeout=60_000)),
         (other_upstreams, lambda kong: upstream(kong)["targets"].pop()),
         (other_upstreams, lambda kong: upstream(kong)["healthchecks"]["active"].update(http_path="/health")),
