@@ -53,9 +53,15 @@ class Settings(BaseSettings):
         description="Private folder of uploads while they are answered; wiped at start.",
     )
 
-    text_model: str = Field(default="default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
-    speech_model: str = Field(default="default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
-    face_model: str = Field(default="default", description="`default`, or `hf:<name or folder>` (extra [torch]).")
+    text_model: str = Field(
+        default="default", description="`default`, `hf:<name>@<revision>` or `hf:<name or folder>` (extra [torch])."
+    )
+    speech_model: str = Field(
+        default="default", description="`default`, `hf:<name>@<revision>` or `hf:<name or folder>` (extra [torch])."
+    )
+    face_model: str = Field(
+        default="default", description="`default`, `hf:<name>@<revision>` or `hf:<name or folder>` (extra [torch])."
+    )
     face_detector: str = Field(default="default", description="`default`, or the path of a YuNet ONNX file.")
     transcript_model: str = Field(
         default="auto",

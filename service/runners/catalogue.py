@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,14 @@ TASKS: Mapping[str, str] = {
     "face": "face-emotion",
     "detector": "face-detection",
 }
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model by its name on the hub or its folder; and the branch, tag or commit that it is pinned to, if it is."""
+
+    name: str
+    revision: str | None = None
 
 
 def describe(settings: Settings) -> dict[str, ModelInfo]:
@@ -72,10 +81,10 @@ def text_cutter() -> Callable[[str], list[Window]]:
 
 def load_text(settings: Settings) -> TextModel | HubTextModel:
     """The model that `text_model` names."""
-    if name := _hub_name("text_model", settings.text_model):
+    if hub := _hub_model("text_model", settings.text_model):
         from service.runners.torch_hub import HubTextModel  # noqa: PLC0415 (needs the extra [torch])
 
-        return HubTextModel.load(name, settings.device, settings.threads)
+        return HubTextModel.load(hub.name, settings.device, settings.threads, hub.revision)
     from service.runners.text import TextModel  # noqa: PLC0415
 
     return TextModel.load(default_model(TASKS["text"]), settings.threads)
@@ -83,10 +92,10 @@ def load_text(settings: Settings) -> TextModel | HubTextModel:
 
 def load_speech(settings: Settings) -> SpeechModel | HubAudioModel:
     """The model that `speech_model` names."""
-    if name := _hub_name("speech_model", settings.speech_model):
+    if hub := _hub_model("speech_model", settings.speech_model):
         from service.runners.torch_hub import HubAudioModel  # noqa: PLC0415 (needs the extra [torch])
 
-        return HubAudioModel.load(name, settings.device, settings.threads)
+        return HubAudioModel.load(hub.name, settings.device, settings.threads, hub.revision)
     from service.runners.speech import SpeechModel  # noqa: PLC0415
 
     return SpeechModel.load(default_model(TASKS["speech"]), settings.threads)
@@ -94,10 +103,10 @@ def load_speech(settings: Settings) -> SpeechModel | HubAudioModel:
 
 def load_face(settings: Settings) -> FaceModel | HubImageModel:
     """The model that `face_model` names."""
-    if name := _hub_name("face_model", settings.face_model):
+    if hub := _hub_model("face_model", settings.face_model):
         from service.runners.torch_hub import HubImageModel  # noqa: PLC0415 (needs the extra [torch])
 
-        return HubImageModel.load(name, settings.device, settings.threads)
+        return HubImageModel.load(hub.name, settings.device, settings.threads, hub.revision)
     from service.runners.face import FaceModel  # noqa: PLC0415
 
     return FaceModel.load(default_model(TASKS["face"]), settings.threads)
@@ -119,7 +128,7 @@ def load_transcript(settings: Settings) -> TranscriptModel:
 
 def _classifier(model: str, setting: str, settings: Settings) -> ModelInfo:
     entry = default_model(TASKS[model])
-    if _hub_name(f"{model}_model", setting):
+    if _hub_model(f"{model}_model", setting):
         return ModelInfo(setting, settings.hub_reliability, settings={**entry.settings, **HUB_SETTINGS[model]})
     return _of_entry(entry)
 
@@ -134,10 +143,19 @@ def _of_entry(entry: ModelEntry) -> ModelInfo:
     return ModelInfo(entry.identifier, entry.reliability, entry.languages, entry.settings)
 
 
-def _hub_name(variable: str, setting: str) -> str | None:
-    """The name or folder behind `hf:`, or None for the default model."""
+def _hub_model(variable: str, setting: str) -> HubModel | None:
+    """The model behind `hf:`, or None for the default one. Raises `ValueError`."""
     if setting == DEFAULT:
         return None
-    if not setting.startswith(HUB) or setting == HUB:
-        raise ValueError(f"SENTIMENT_{variable.upper()} is `default` or `hf:<name or folder>`, not {setting!r}.")
-    return setting.removeprefix(HUB)
+    said = setting.removeprefix(HUB)
+    name, at, revision = said.rpartition("@")
+    if not at or Path(said).is_dir():
+        name, revision = said, None
+    if not setting.startswith(HUB) or not name or revision == "":
+        raise ValueError(
+            f"SENTIMENT_{variable.upper()} is `default`, `hf:<name or folder>` or `hf:<name>@<revision>`, "
+            f"not {setting!r}."
+        )
+    if revision and Path(name).is_dir():
+        raise ValueError(f"SENTIMENT_{variable.upper()}: {name} is a folder, which has no revision {revision!r}.")
+    return HubModel(name, revision)

@@ -89,11 +89,11 @@ class HubTextModel:
         self._max_tokens = max_tokens
 
     @classmethod
-    def load(cls, name: str, device: str = "auto", threads: int = 1) -> HubTextModel:
-        """A model by its name on the hub, or from a folder. Runs no code that comes with it."""
+    def load(cls, name: str, device: str = "auto", threads: int = 1, revision: str | None = None) -> HubTextModel:
+        """A model by its name on the hub (at a revision), or from a folder. Runs no code that comes with it."""
         torch.set_num_threads(threads)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        network = transformers.AutoModelForSequenceClassification.from_pretrained(name, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **_pinned(revision))
+        network = transformers.AutoModelForSequenceClassification.from_pretrained(name, **_pinned(revision))
         return cls(HubClassifier(network, device), tokenizer, _max_tokens(tokenizer, network.config))
 
     def predict(self, texts: Sequence[str]) -> list[Prediction | Failed]:
@@ -137,11 +137,11 @@ class HubAudioModel:
         self._extractor = extractor
 
     @classmethod
-    def load(cls, name: str, device: str = "auto", threads: int = 1) -> HubAudioModel:
-        """A model by its name on the hub, or from a folder. Runs no code that comes with it."""
+    def load(cls, name: str, device: str = "auto", threads: int = 1, revision: str | None = None) -> HubAudioModel:
+        """A model by its name on the hub (at a revision), or from a folder. Runs no code that comes with it."""
         torch.set_num_threads(threads)
-        extractor = transformers.AutoFeatureExtractor.from_pretrained(name, trust_remote_code=False)
-        network = transformers.AutoModelForAudioClassification.from_pretrained(name, trust_remote_code=False)
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(name, **_pinned(revision))
+        network = transformers.AutoModelForAudioClassification.from_pretrained(name, **_pinned(revision))
         return cls(HubClassifier(network, device), extractor)
 
     def predict(self, windows: Sequence[Samples]) -> list[Prediction | Failed]:
@@ -174,11 +174,11 @@ class HubImageModel:
         self._processor = processor
 
     @classmethod
-    def load(cls, name: str, device: str = "auto", threads: int = 1) -> HubImageModel:
-        """A model by its name on the hub, or from a folder. Runs no code that comes with it."""
+    def load(cls, name: str, device: str = "auto", threads: int = 1, revision: str | None = None) -> HubImageModel:
+        """A model by its name on the hub (at a revision), or from a folder. Runs no code that comes with it."""
         torch.set_num_threads(threads)
-        processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
-        network = transformers.AutoModelForImageClassification.from_pretrained(name, trust_remote_code=False)
+        processor = transformers.AutoImageProcessor.from_pretrained(name, **_pinned(revision))
+        network = transformers.AutoModelForImageClassification.from_pretrained(name, **_pinned(revision))
         return cls(HubClassifier(network, device), processor)
 
     def predict(self, crops: Sequence[Picture]) -> list[Prediction | Failed]:
@@ -217,6 +217,11 @@ def resample(samples: Samples, rate: int) -> NDArray[np.float32]:
             f"A model of {rate} Hz needs torchaudio of the same build as torch (extra [resample])."
         ) from missing
     return by_sinc(torch.from_numpy(np.array(samples)), SAMPLE_RATE, rate).numpy()
+
+
+def _pinned(revision: str | None) -> dict[str, Any]:
+    """A branch, a tag or a commit of a model's repository; without one, what its main branch has."""
+    return {"trust_remote_code": False} | ({"revision": revision} if revision else {})
 
 
 def _precision(device: Any) -> Any:

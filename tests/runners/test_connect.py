@@ -19,6 +19,7 @@ from service.runners.connect import ConnectedModels, connect
 from service.runners.text import TextModel
 from service.runners.text_cache import TextCache
 from service.settings import Settings
+from tests.alike import differences
 from tests.runners.conftest import listen
 
 NAMES = {"text", "speech", "face", "detector", "transcript"}
@@ -52,7 +53,7 @@ async def test_texts_are_answered_in_order_as_by_the_model_itself(
     models: ConnectedModels, text_model: TextModel
 ) -> None:
     texts = ["I love it", "I hate it", "The meeting is at noon"]
-    assert await models.text(texts) == text_model.predict(texts)
+    assert differences(await models.text(texts), text_model.predict(texts)) == []
 
 
 async def test_a_voice_and_a_face_are_answered(models: ConnectedModels) -> None:
@@ -109,13 +110,26 @@ async def test_pictures_take_more_of_the_queue_than_texts() -> None:
 
 
 async def test_settings_that_name_no_model_are_refused_in_one_sentence() -> None:
-    with pytest.raises(ValueError, match=r"SENTIMENT_TEXT_MODEL is `default` or `hf:<name or folder>`, not 'bert'"):
-        describe(Settings(text_model="bert"))
+    for setting in ("bert", "hf:", "hf:some/bert@", "hf:@main", "some/bert@main"):
+        with pytest.raises(ValueError, match=r"SENTIMENT_TEXT_MODEL is `default`, .* or `hf:<name>@<revision>`, not"):
+            describe(Settings(text_model=setting))
 
 
 async def test_a_hub_model_is_described_by_its_name_and_your_reliability() -> None:
     info = describe(Settings(face_model="hf:some/vit", hub_reliability=0.8))["face"]
     assert (info.identifier, info.reliability, info.languages) == ("hf:some/vit", 0.8, ())
+
+
+async def test_a_hub_model_is_known_by_the_revision_that_it_is_pinned_to() -> None:
+    info = describe(Settings(text_model="hf:some/bert@v1.2"))["text"]
+    assert info.identifier == "hf:some/bert@v1.2"
+
+
+async def test_a_folder_has_no_revision_but_may_have_an_at_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "bert@home").mkdir()
+    assert describe(Settings(text_model=f"hf:{tmp_path}/bert@home"))["text"].identifier.endswith("bert@home")
+    with pytest.raises(ValueError, match=rf"SENTIMENT_TEXT_MODEL: {tmp_path} is a folder, which has no revision 'v1'"):
+        describe(Settings(text_model=f"hf:{tmp_path}@v1"))
 
 
 async def test_hub_models_without_the_extra_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

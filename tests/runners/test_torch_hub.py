@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch", reason="hub models need the extra [torch]")
 transformers = pytest.importorskip("transformers", reason="hub models need the extra [torch]")
 
 from service.domain.sentiment import Prediction  # noqa: E402
-from service.runners import Failed  # noqa: E402
+from service.runners import Failed, catalogue  # noqa: E402
 from service.runners.hub_labels import UnknownLabels  # noqa: E402
 from service.runners.torch_hub import HubAudioModel, HubImageModel, HubTextModel, choose_device, resample  # noqa: E402
+from service.settings import Settings  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -211,6 +212,44 @@ def test_a_model_whose_labels_say_nothing_is_refused_by_their_names(bert: Path, 
         HubTextModel.load(str(tmp_path), "cpu")
 
 
+@pytest.fixture
+def cached(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A name on the hub whose `main` and `v1` are in this machine's cache, as the hub's client keeps them; no network.
+
+    `v1` has the positive and the negative label the other way round.
+    """
+    folder = tmp_path / "models--some--bert"
+    names = {"main": ("negative", "neutral", "positive"), "v1": ("positive", "neutral", "negative")}
+    for digit, (revision, labels) in enumerate(names.items()):
+        snapshot = folder / "snapshots" / (f"{digit}" * 40)
+        snapshot.mkdir(parents=True)
+        for file in bert.glob("*token*"):
+            (snapshot / file.name).write_bytes(file.read_bytes())
+        save_bert(snapshot, dict(enumerate(labels)))
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / revision).write_text(snapshot.name)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return "some/bert"
+
+
+def test_a_model_that_is_pinned_is_read_at_its_revision(cached: str) -> None:
+    pinned = {
+        setting: sentiment(catalogue.load_text(Settings(text_model=f"hf:{setting}", device="cpu")).predict(TEXTS)[0])
+        for setting in (cached, f"{cached}@main", f"{cached}@v1", f"{cached}@{'1' * 40}")
+    }
+    newest, main, tag, commit = pinned.values()
+    assert newest == pytest.approx(main, abs=1e-6)
+    assert tag == pytest.approx(main[::-1], abs=1e-6)
+    assert commit == pytest.approx(tag, abs=1e-6)
+    assert tag != pytest.approx(main, abs=1e-3)
+
+
+def test_a_revision_that_nobody_has_is_no_other_one(cached: str) -> None:
+    with pytest.raises(OSError):
+        catalogue.load_text(Settings(text_model=f"hf:{cached}@v2", device="cpu"))
+
+
 def test_code_that_comes_with_a_model_is_not_run(bert: Path, tmp_path: Path) -> None:
     for file in bert.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -237,7 +276,6 @@ def noise(samples: int, seed: int) -> np.ndarray:
 
 async def test_settings_put_hub_models_in_the_place_of_the_default_ones(bert: Path, wav2vec2: Path, vit: Path) -> None:
     from service.runners.connect import connect
-    from service.settings import Settings
 
     models = connect(
         Settings(text_model=f"hf:{bert}", speech_model=f"hf:{wav2vec2}", face_model=f"hf:{vit}", transcript_model="off")
