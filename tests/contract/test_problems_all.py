@@ -214,13 +214,15 @@ def test_model_unavailable_and_not_ready_until_it_is_back(at_work):
 
 
 def test_weights_that_are_damaged_are_named_until_they_are_whole_again(at_work):
-    weights = at_work.log.parent / "checkout" / "models" / default_model("text-sentiment").file
+    model = default_model("text-sentiment")
+    weights = at_work.log.parent / "checkout" / "models" / model.file
     whole = weights.readlink()
     weights.unlink()
     weights.write_bytes(b"damaged")
     for process in workers(at_work, "text_runner"):
         process.kill()  # whoever comes next reads the file
-    cause = f"The text model cannot be loaded: {weights.name} is not the file that models/registry.toml names."
+    damaged = f"{weights.name} is not the file that models/registry.toml names for {model.identifier}"
+    cause = f"The text model cannot be loaded: {damaged}."
     unready: list[httpx.Response] = []
     assert soon(lambda: unready.append(readiness(at_work)) or cause in unready[-1].text)
     problem(unready[-1], "not_ready")
