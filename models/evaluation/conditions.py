@@ -1,7 +1,8 @@
 """Asks the shipped models for what the cards draw: what is taken for what, damage, groups; then draws and writes it.
 
-python -m models.evaluation.conditions            everything: some five minutes on two cores
-python -m models.evaluation.conditions --rows 60  a slice of each set, printed and not written
+python -m models.evaluation.conditions              everything: some five minutes on two cores
+python -m models.evaluation.conditions --only text  the model of one modality, when it alone is new
+python -m models.evaluation.conditions --rows 60    a slice of each set, printed and not written
 """
 
 from __future__ import annotations
@@ -43,20 +44,15 @@ Judged = tuple[tuple[Confusion, ...], tuple[GroupScore, ...]]
 CORPORA = {"ravdess": "RAVDESS, English", "nemo": "nEMO, Polish"}
 
 
-async def examine(models: Models, most: int | None = None) -> dict[str, Examined]:
-    """Everything, by the models' names; at most `most` rows of each set."""
-    judged = {"text": await of_tweets(models, most), "speech": await of_speakers(models, most)}
-    judged["face"] = await of_portraits(models, most)
-    fallen = await curves(models, most)
-    return {
-        entry(name).name: Examined(
-            about={"model": entry(name).identifier, **about(DATA[name], TABLES[name], weights(name))},
-            confusions=judged[name][0],
-            curves=tuple(curve for curve in fallen if curve.modality == name),
-            groups=judged[name][1],
-        )
-        for name in MODALITIES
-    }
+async def examine(name: Modality, models: Models, most: int | None = None) -> Examined:
+    """The model of one modality; at most `most` rows of each set."""
+    confusions, scores = await JUDGED[name](models, most)
+    return Examined(
+        about={"model": entry(name).identifier, **about(DATA[name], TABLES[name], weights(name))},
+        confusions=confusions,
+        curves=tuple(await curves(name, models, most)),
+        groups=scores,
+    )
 
 
 async def of_tweets(models: Models, most: int | None) -> Judged:
@@ -87,6 +83,9 @@ async def of_portraits(models: Models, most: int | None) -> Judged:
     return confusions, tuple(by_group(answers, face_traits(clear), least_quality=least_quality("face")))
 
 
+JUDGED = {"text": of_tweets, "speech": of_speakers, "face": of_portraits}
+
+
 def of_sentiments(data: str, answers: Answers) -> Confusion:
     """Negative, neutral and positive."""
     chosen = [None if one is None else SENTIMENTS[likeliest(one)] for one in answers.opinions]
@@ -112,12 +111,12 @@ def _where(
     return [row for row, _ in pairs], [one for _, one in pairs]
 
 
-async def run(most: int | None) -> dict[str, Examined]:
-    """Start the models, examine them, stop them."""
+async def run(names: Sequence[Modality], most: int | None) -> dict[str, Examined]:
+    """Start the models, examine those of these modalities, stop them; by the models' names."""
     models = connect(load_settings())
     await models.start()
     try:
-        return await examine(models, most)
+        return {entry(name).name: await examine(name, models, most) for name in names}
     finally:
         await models.close()
 
@@ -126,12 +125,14 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m models.evaluation.conditions", description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, help="at most so many rows of each set; nothing is written then")
-    most = parser.parse_args().rows
-    found = asyncio.run(run(most))
+    parser.add_argument("--only", choices=MODALITIES, help="the model of this modality; others keep what is stored")
+    asked = parser.parse_args()
+    found = asyncio.run(run((asked.only,) if asked.only else MODALITIES, asked.rows))
     print(sections.of_scores(found))
-    if most is None:
-        examined.write(found)
-        illustrations.write(found)
+    if asked.rows is None:
+        stored = {**examined.read(), **found} if asked.only else found
+        examined.write(stored)
+        illustrations.write(stored)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,9 @@ def write(examined: Mapping[str, Examined], path: Path = NUMBERS) -> None:
 
 
 def read(path: Path = NUMBERS) -> dict[str, Examined]:
-    """What is stored, by the models' names. Raises `FileNotFoundError` if nothing is."""
-    return {name: _examined(one) for name, one in json.loads(path.read_text()).items()}
+    """What is stored, by the models' names; empty where nothing is."""
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    return {name: _examined(one) for name, one in stored.items()}
 
 
 def digest(numbers: Any) -> str:

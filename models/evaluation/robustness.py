@@ -25,7 +25,7 @@ FACE_PIXELS = ENLARGEMENT * PICTURE_SIDE
 
 SMALL_FACE_PIXELS = 48
 
-ROWS: Mapping[Modality, int] = {"text": 1000, "speech": 400, "face": 400}
+ROWS: Mapping[Modality, int] = {"text": 1000, "speech": 300, "face": 300}
 """So many test items, from all over the set, are damaged in each way."""
 
 BABBLE_SECONDS = 60
@@ -80,20 +80,34 @@ class Damage:
     """What is done to the items that count as undamaged."""
 
 
-def damages() -> list[Damage]:
-    """All that are measured. Raises `DataMissing` where the voices for the babble are not there."""
-    decibels = (20.0, 15.0, 10.0, 5.0, 0.0, -5.0)
-    noise, jpeg = "signal-to-noise ratio, dB", "JPEG quality"
-    typos = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
-    qualities = (75.0, 50.0, 30.0, 20.0, 10.0, 5.0)
-    sides = (96.0, 64.0, 48.0, 32.0, 24.0, 16.0, 12.0, 8.0)
-    babble = partial(among_voices, babble=_babble())
+def damages(name: Modality) -> list[Damage]:
+    """All that are measured of a modality. Raises `DataMissing` where the voices for the babble are not there."""
+    return {"text": to_texts, "speech": to_voices, "face": to_faces}[name]()
+
+
+def to_texts() -> list[Damage]:
+    """Typing errors."""
+    shares = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+    return [Damage("typing errors", "text", "share of letters mistyped", shares, mistyped)]
+
+
+def to_voices() -> list[Damage]:
+    """White noise and other people's voices, equally loud."""
+    axis, decibels = "signal-to-noise ratio, dB", (20.0, 15.0, 10.0, 5.0, 0.0, -5.0)
     return [
-        Damage("typing errors", "text", "share of letters mistyped", typos, mistyped),
-        Damage("white noise", "speech", noise, decibels, noisy),
-        Damage("other voices", "speech", noise, decibels, babble),
-        Damage(f"face of {FACE_PIXELS} pixels", "face", jpeg, qualities, compressed),
-        Damage(f"face of {SMALL_FACE_PIXELS} pixels", "face", jpeg, qualities, small_and_compressed, small),
+        Damage("white noise", "speech", axis, decibels, noisy),
+        Damage("other voices", "speech", axis, decibels, partial(among_voices, babble=_babble())),
+    ]
+
+
+def to_faces() -> list[Damage]:
+    """JPEG of a large and of a small face, and distance."""
+    qualities = (50.0, 30.0, 20.0, 10.0, 5.0)
+    sides = (96.0, 64.0, 48.0, 32.0, 24.0, 16.0, 12.0)
+    large, little = f"face of {FACE_PIXELS} pixels", f"face of {SMALL_FACE_PIXELS} pixels"
+    return [
+        Damage(large, "face", "JPEG quality", qualities, compressed),
+        Damage(little, "face", "JPEG quality", qualities, small_and_compressed, small),
         Damage("smaller", "face", "side of the face, pixels", sides, with_side),
     ]
 
@@ -113,16 +127,20 @@ def small_and_compressed(pixels: Any, quality: float) -> Any:
     return compressed(small(pixels), quality)
 
 
-async def curves(models: Models, most: int | None = None) -> list[Curve]:
-    """Each damage at each strength, on the same test items: at most `most` of them."""
-    rows = {name: min(most or count, count) for name, count in ROWS.items()}
-    return [await curve(damage, models, rows[damage.modality]) for damage in damages()]
+async def curves(name: Modality, models: Models, most: int | None = None) -> list[Curve]:
+    """Each damage to this modality at each strength, on the same test items: at most `most` of them."""
+    rows = min(most or ROWS[name], ROWS[name])
+    found, clean = [], {}
+    for damage in damages(name):
+        if damage.first not in clean:
+            clean[damage.first] = await ASKING[name](models, "test", damage.first, rows)
+        found.append(await curve(damage, clean[damage.first], models, rows))
+    return found
 
 
-async def curve(damage: Damage, models: Models, rows: int) -> Curve:
-    """One damage at each strength."""
+async def curve(damage: Damage, clean: Answers, models: Models, rows: int) -> Curve:
+    """One damage at each strength, beside the answers to the same items undamaged."""
     ask, least = ASKING[damage.modality], least_quality(damage.modality)
-    clean = await ask(models, "test", damage.first, rows)
     points = []
     for at in damage.strengths:
         worse = await ask(models, "test", partial(_damaged, damage.by, at), rows)
