@@ -14,6 +14,10 @@ from models.evaluation.report import table
 
 SHOWN_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 SHOWN_COVERAGES = ("0.80", "0.90", "0.95")
+SCORES = (
+    *("what", "rows", "accuracy", "95 %", "macro-recall"),
+    *("ECE", "ECE recalibrated", "ECE by chance", "Brier", "Brier recalibrated"),
+)
 
 
 def card(
@@ -42,11 +46,7 @@ def page(record: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             _head(record),
-            table(
-                ("what", "rows", "accuracy", "95 %", "macro-recall", "ECE", "recalibrated", "by chance", "Brier",
-                 "recalibrated"),
-                (_scores(what, one) for what, one in measured.items()),
-            ),
+            table(SCORES, (_scores(what, one) for what, one in measured.items())),
             NOTE,
             "## Reliability: answers of like confidence\n",
             table(("what", "confidence", "rows", "sure", "right"), _bins(measured)),
@@ -61,13 +61,12 @@ def page(record: Mapping[str, Any]) -> str:
                 ((what, *_sets(one["sets"]["measured"])) for what, one in measured.items()),
             ),
         ]
-    )  # fmt: skip
+    )
 
 
-NOTE = f"""
-Recalibrated figures are those of rows that had no part in what they are judged with ({FOLDS}-fold cross-validation).
-ECE (15 bins) is above 0 by chance alone where rows are few: "by chance" is what the recalibrated probabilities would
-have on average if they were exactly right. The bins, curves and sets below are the recalibrated ones.
+NOTE = f"""Recalibrated figures are those of rows that had no part in what they are judged with ({FOLDS} folds). ECE (15
+bins) is above 0 by chance alone where rows are few: "ECE by chance" is what the recalibrated probabilities would have
+on average if they were exactly right. The bins, curves and sets below are the recalibrated ones.
 """
 
 
@@ -88,7 +87,7 @@ def _judged(one: HeldOut, final: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _bounds(one: HeldOut, share: str) -> np.ndarray:
-    return np.array([[table[share]] for table in one.least_probability])
+    return np.array([[bounds[share]] for bounds in one.least_probability])
 
 
 def _head(record: Mapping[str, Any]) -> str:

@@ -81,7 +81,9 @@ async def _find(row: LabelledRow, options: Options, tools: Tools, refused: Calla
     except MediaError as error:
         refused(f"{row.where} is left out: {error}")
         return None
-    evidence = {name: _evidence(opinion, await _said(name, found, tools)) for name, opinion in found.opinions.items()}
+    evidence: dict[Modality, Evidence] = {
+        name: _evidence(opinion, await _said(name, found, tools)) for name, opinion in found.opinions.items()
+    }
     return Judgeable(evidence, row.label)
 
 

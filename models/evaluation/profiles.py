@@ -79,14 +79,17 @@ def _quality(figures: Mapping[str, Any]) -> Quality:
 
 def _lines(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
     """A table of strings, numbers and tables as TOML: what is plain first, as TOML wants it."""
-    if path:
+    plain = [f"{_key(key)} = {json.dumps(one, ensure_ascii=False)}" for key, one in table.items() if not _is_table(one)]
+    if path and plain:
         yield f"\n[{'.'.join(map(_key, path))}]"
+    yield from plain
     for key, value in table.items():
-        if not isinstance(value, Mapping):
-            yield f"{_key(key)} = {json.dumps(value, ensure_ascii=False)}"
-    for key, value in table.items():
-        if isinstance(value, Mapping):
+        if _is_table(value):
             yield from _lines(value, (*path, key))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _key(name: str) -> str:

@@ -16,7 +16,8 @@ from service.api.documented import ETAG_HEADER, NOT_MODIFIED, problem_responses,
 from service.api.models import with_etag
 from service.api.problems import ProblemError
 from service.api.schemas import AppliedProfile, CalibrationView, MeasuredCalibration
-from service.runners.profile import Profile
+from service.domain.labels import Modality
+from service.runners.profile import HeadProfile, Profile
 
 router = routes_about("models")
 
@@ -55,7 +56,9 @@ def view(name: str, record: Mapping[str, Any], profile: Profile | None = None) -
 
 def applied(name: str, profile: Profile) -> AppliedProfile | None:
     """What a profile does to a model, or to the fused verdict; None if that is nothing."""
-    heads = {modality: head for modality, head in profile.heads.items() if name in (FUSION, head.model.split("@")[0])}
+    heads: dict[Modality, HeadProfile] = {
+        modality: head for modality, head in profile.heads.items() if name in (FUSION, head.model.split("@")[0])
+    }
     if not heads:
         return None
     return AppliedProfile(

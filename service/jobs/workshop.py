@@ -29,6 +29,7 @@ from service.jobs.work import Work
 from service.media import DecodersBusy
 from service.observability import metrics
 from service.runners import ModelUnavailable, Overloaded
+from service.runners.profile import WrongProfile
 from service.settings import Settings
 
 LOOK_SECONDS = 0.5
@@ -37,7 +38,7 @@ MAX_ATTEMPTS = 5
 """So often a job may end its worker without a part of it getting done, before it is given up."""
 RowProblem = Callable[[Exception, Job], Mapping[str, Any]]
 
-_TRANSIENT = (NoSpace, DatabaseError, DecodersBusy, ModelUnavailable, Overloaded)
+_TRANSIENT = (NoSpace, DatabaseError, DecodersBusy, ModelUnavailable, Overloaded, WrongProfile)
 """What may be over in a while, and says nothing about the job: it is tried again for as long as results are kept."""
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ def set_of(
     """The set for a verdict over these modalities; None unless a coverage was asked for. Raises `CoverageUnknown`."""
     if options.coverage is None:
         return None
-    told = tuple(name for name in MODALITIES if name in present)
+    told: tuple[Modality, ...] = tuple(name for name in MODALITIES if name in present)
     least = least_probability(_table(told, models), options.coverage) if told else EVERYTHING
     return prediction_set(sentiment.distribution, options.coverage, least)
 
@@ -33,7 +33,7 @@ def check_coverage(options: Options, models: Models, asked: Collection[Modality]
     """Raises `CoverageUnknown` at once if a model that may be asked was never measured, or a choice of them."""
     if options.coverage is None:
         return
-    names = tuple(name for name in MODALITIES if name in asked)
+    names: tuple[Modality, ...] = tuple(name for name in MODALITIES if name in asked)
     for size in range(1, len(names) + 1):
         for told in combinations(names, size):
             _table(told, models)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ from models.evaluation.own_labels import TooFewRows, main, measure, parser, run
 from models.registry import default_model
 from models.training.data import DataMissing, read_table
 from service.domain.fusion import FusionRule
-from service.domain.labels import MODALITIES
+from service.domain.labels import MODALITIES, Modality
 from service.domain.sets import least_probability
 from service.jobs.toolbox import Toolbox
 from service.pipelines import Options
@@ -32,7 +32,7 @@ in_module = pytest.mark.asyncio(loop_scope="module")
 
 ROWS = 150
 ASKED_SHARE = 0.8
-TEMPERATURES = {"text": 1.7, "speech": 0.6, "face": 2.3}
+TEMPERATURES: Mapping[Modality, float] = {"text": 1.7, "speech": 0.6, "face": 2.3}
 LONG_TEXT = "The staff were rude and the room was cold. Still, the view made up for it. " * 20
 
 
@@ -66,7 +66,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         {"text": "Well, that was a waste of an evening."},
         {"text": LONG_TEXT},
-        {"audio": "audio/jfk.ogg"},
+        {"audio": "audio/ravdess_happy_strong_female.ogg"},
         {"image": "image/three_smiling.jpg"},
         {"text": "What a lovely day!", "image": "image/portrait_stern.jpg"},
         {"video": "video/portrait_with_speech.mp4"},

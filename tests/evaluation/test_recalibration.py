@@ -80,7 +80,7 @@ def test_no_row_is_judged_by_what_it_had_a_part_in() -> None:
     for number in range(FOLDS):
         others = [row for row, one in zip(rows, fold, strict=True) if one != number]
         fitted = recalibrate(others, [("text",)], 0.8, MAX_CONFLICT)
-        for place in np.flatnonzero(fold == number):
+        for place in np.flatnonzero(fold == number).tolist():
             expected = rows[place].opinions(fitted.temperatures)["text"].prediction.probabilities
             assert held_out.after[place] == pytest.approx(expected)
             assert held_out.least_probability[place] == fitted.least_probability["text",]

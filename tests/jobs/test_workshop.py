@@ -1,8 +1,9 @@
-"""How a worker lets go of jobs whose files have gone."""
+"""How a worker lets go of jobs whose files have gone, or for which it lacks what the settings name."""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,16 @@ async def test_a_job_that_another_process_holds_is_left_to_it(jobs: Jobs, worksh
         await workshop.work(identifier)
     job = await jobs.find(identifier, "me")
     assert job is not None and (job.state, job.attempts) == ("queued", 0)
+
+
+async def test_a_job_waits_for_a_recalibration_profile_that_can_be_used(
+    jobs: Jobs, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    settings = Settings(calibration_profile=tmp_path / "absent.toml")
+    workshop = Workshop(settings, jobs.store, jobs.queue, jobs.folders, problem=job_problem)
+    identifier = await submit(jobs, WISH, file=b"good\n")
+    await workshop.work(identifier)
+    job = await jobs.find(identifier, "me")
+    assert job is not None and job.state == "queued" and job.problem is None
+    (put_back,) = [record for record in caplog.records if record.getMessage() == "job put back"]
+    assert "absent.toml can't be read" in put_back.fields["why"]
