@@ -22,6 +22,7 @@ from service.api.documented import (
     problem_responses,
     text_body,
 )
+from service.api.examples import EXPLAINED
 from service.api.messages import message_schemas
 from service.api.problems import PROBLEMS
 from service.api.routes import Routes
@@ -61,6 +62,7 @@ class Application(FastAPI):
         schemas["Problem"]["properties"]["code"]["enum"] = list(PROBLEMS)
         # pydantic takes "defaults are required" from the dataclass around it, though a modality may be absent.
         del schemas["Modalities"]["required"]
+        schemas["Explanation"]["examples"] = [EXPLAINED]  # here, since FastAPI leaves members out that are null
         document["paths"][stream.PATH]["get"]["description"] = stream.DESCRIPTION
         document["components"]["schemas"] = message_schemas() | schemas
         document_access(document, self.state.backend.settings)

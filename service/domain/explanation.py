@@ -121,8 +121,10 @@ def strongest(ranked: Sequence[Reason]) -> tuple[Reason, ...]:
 
 
 def _reason(piece: Piece, opinions: Mapping[Modality, Opinion], rule: FusionRule, whole: Sentiment) -> Reason:
-    rest = {name: opinion for name, opinion in opinions.items() if name != piece.modality}
-    without = decide(rest if piece.without is None else {**rest, piece.modality: piece.without}, rule)
+    rest: dict[Modality, Opinion] = {name: opinion for name, opinion in opinions.items() if name != piece.modality}
+    if piece.without is not None:
+        rest[piece.modality] = piece.without
+    without = decide(rest, rule)
     return Reason(
         kind=piece.kind,
         modality=piece.modality,

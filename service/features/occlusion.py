@@ -23,11 +23,13 @@ from service.features.face import Picture
 GRID = 8
 """Cells of the map a side."""
 
-PATCH = 2
-"""Side of what is covered at once, in cells; patches overlap, one begins at every cell."""
+PATCH_ROWS, PATCH_COLUMNS = 3, 5
+"""What is covered at once, in cells: a mouth or a pair of eyes; less leaves enough of a smile to be as sure of it."""
 
-STEPS = GRID - PATCH + 1
-"""Patches a side."""
+ROWS, COLUMNS = GRID - PATCH_ROWS + 1, GRID - PATCH_COLUMNS + 1
+"""Patches begin at so many rows and columns; they overlap."""
+
+PATCHES = ROWS * COLUMNS
 
 MAP_SIDE = 64
 """Longest side of the drawn map in pixels; it is smooth, so that it can be enlarged."""
@@ -77,22 +79,21 @@ def placed(matrix: NDArray[np.floating], scale: float) -> tuple[Row, Row]:
 
 
 def covered(crop: Picture) -> Iterator[Picture]:
-    """The crop with each patch in turn in its mean colour: `STEPS`² of them, row by row."""
+    """The crop with each patch in turn in its mean colour: `PATCHES` of them, row by row."""
     edges = np.linspace(0, len(crop), GRID + 1).round().astype(int)
     mean = crop.mean(axis=(0, 1)).round().astype(np.uint8)
-    for row in range(STEPS):
-        for column in range(STEPS):
-            patched = crop.copy()
-            patched[edges[row] : edges[row + PATCH], edges[column] : edges[column + PATCH]] = mean
-            yield patched
+    for row, column in np.ndindex(ROWS, COLUMNS):
+        patched = crop.copy()
+        patched[edges[row] : edges[row + PATCH_ROWS], edges[column] : edges[column + PATCH_COLUMNS]] = mean
+        yield patched
 
 
 def cell_weights(changes: NDArray[np.floating]) -> NDArray[np.float64]:
-    """What each cell (`GRID`, `GRID`) weighs: the mean of the changes (`STEPS`²,) by the patches that cover it."""
+    """What each cell (`GRID`, `GRID`) weighs: the mean of the changes (`PATCHES`,) by the patches that cover it."""
     sums, counts = np.zeros((GRID, GRID)), np.zeros((GRID, GRID))
-    for row, column in np.ndindex(STEPS, STEPS):
-        here = slice(row, row + PATCH), slice(column, column + PATCH)
-        sums[here] += changes[row * STEPS + column]
+    for (row, column), change in zip(np.ndindex(ROWS, COLUMNS), changes, strict=True):
+        here = slice(row, row + PATCH_ROWS), slice(column, column + PATCH_COLUMNS)
+        sums[here] += change
         counts[here] += 1
     return sums / counts
 
@@ -120,7 +121,7 @@ def draw(weights: NDArray[np.floating], view: FaceView) -> bytes:
     smooth = cv2.resize(weights.astype(np.float32), view.crop.shape[:2], interpolation=cv2.INTER_CUBIC)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     turned = cv2.warpAffine(smooth, to_crop, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    return _png(turned / full_colour(weights))
+    return _png(np.asarray(turned, np.float64) / full_colour(weights))
 
 
 def _inverse(view: FaceView) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from service.domain.explanation import Explanation, Heatmap, Piece, Reason, Word
 from service.domain.fusion import FusionRule
 from service.domain.labels import SENTIMENTS
 from service.domain.sentiment import Prediction
-from service.features.occlusion import STEPS, FaceView, box_of, cell_weights, covered, draw, full_colour
+from service.features.occlusion import PATCHES, FaceView, box_of, cell_weights, covered, draw, full_colour
 from service.features.text import Span, sentences, words
 from service.pipelines.found import Found
 from service.pipelines.text import without_each
@@ -26,7 +26,7 @@ MOST_PIECES = 256
 """So many words, the first ones, and so many sentences, the longest, are left out at the most."""
 
 MOST_HEATMAPS = 4
-"""So many faces are covered in places, which asks the face model 49 times each."""
+"""So many faces are covered in places, which asks the face model 24 times each."""
 
 
 async def explained(found: Found, rule: FusionRule, models: Models) -> Found:
@@ -94,13 +94,13 @@ def _seconds(span: Span, stretches: Sequence[Stretch]) -> tuple[float, float] | 
 
 async def _heatmaps(found: Found, ranked: Sequence[Reason], models: Models) -> tuple[Heatmap, ...]:
     """Maps of the faces that move the verdict furthest, all of them in one batch."""
-    tracks = [reason.track for reason in ranked if reason.kind == "face"]
-    chosen = [(track, found.views[track]) for track in tracks if track in found.views][:MOST_HEATMAPS]
+    tracks = [reason.track for reason in ranked if reason.track is not None and reason.track in found.views]
+    chosen = [(track, found.views[track]) for track in tracks[:MOST_HEATMAPS]]
     crops = [crop for _, view in chosen for crop in covered(view.crop)]
     said = await models.face(crops) if crops else []
-    each = STEPS * STEPS
     return tuple(
-        _heatmap(track, view, said[place * each : (place + 1) * each]) for place, (track, view) in enumerate(chosen)
+        _heatmap(track, view, said[place * PATCHES : (place + 1) * PATCHES])
+        for place, (track, view) in enumerate(chosen)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from service.api import application
@@ -202,3 +203,22 @@ def test_operations_have_names_of_their_own(document):
     names = [operation["operationId"] for operation in operations(document).values()]
     assert len(names) == len(set(names))
     assert {"post_text", "post_image", "get_models", "get_problem"} <= set(names)
+
+
+def test_the_example_of_an_explanation_is_one(document):
+    (example,) = document["components"]["schemas"]["Explanation"]["examples"]
+    schema = {"$ref": "#/components/schemas/Explanation", "components": document["components"]}
+    Draft202012Validator(schema).validate(example)
+    for reason in example["reasons"]:
+        assert reason["span"] or reason["seconds"] or reason["box"]
+    for word in example["words"]:
+        assert example["reasons"][1]["text"][word["start"] : word["end"]] == word["text"]
+
+
+def test_every_part_of_an_explanation_is_described(document):
+    schemas = document["components"]["schemas"]
+    for name, told in (
+        ("Heatmap", {"box", "label", "weights", "png_base64"}),
+        ("Reason", {"weight", "without", "span"}),
+    ):
+        assert all(schemas[name]["properties"][member]["description"] for member in told)

@@ -10,10 +10,12 @@ from service.domain.sentiment import UNIFORM, Prediction
 from service.features.face import TEMPLATE, align, placement
 from service.features.occlusion import (
     AGAINST,
+    COLUMNS,
     FOR,
     GRID,
     MAP_SIDE,
-    STEPS,
+    PATCHES,
+    ROWS,
     FaceView,
     box_of,
     cell_weights,
@@ -50,24 +52,24 @@ def test_every_pixel_is_covered_by_some_patch_and_each_patch_leaves_the_rest(siz
     touched = np.zeros((size, size), int)
     for patched in covered(crop):
         changed = (patched != crop).any(axis=-1)
-        assert 0 < changed.mean() < 0.08
+        assert 0 < changed.mean() < 0.26
         touched += changed
     assert (touched > 0).mean() > 0.99  # a pixel may have the mean colour by itself
     assert np.array_equal(crop, before)
 
 
-def test_there_is_a_patch_for_every_step() -> None:
-    assert len(list(covered(np.zeros((SIZE, SIZE, 3), np.uint8)))) == STEPS * STEPS
+def test_there_is_a_patch_for_every_place() -> None:
+    assert len(list(covered(np.zeros((SIZE, SIZE, 3), np.uint8)))) == PATCHES
 
 
 def test_a_cell_weighs_what_the_patches_over_it_changed_on_average() -> None:
-    changes = np.zeros((STEPS, STEPS))
-    changes[0, 0], changes[3, 3] = 0.8, -0.4
+    changes = np.zeros((ROWS, COLUMNS))
+    changes[0, 0], changes[3, 2] = 0.8, -0.4
     weights = cell_weights(changes.ravel())
     assert weights.shape == (GRID, GRID)
     assert weights[0, 0] == pytest.approx(0.8)  # the corner is under one patch alone
-    assert weights[3, 3] == pytest.approx(-0.1)  # the middle is under four
-    assert np.all(cell_weights(np.full(STEPS * STEPS, 0.3)) == pytest.approx(0.3))
+    assert weights[4, 4] == pytest.approx(-0.4 / 12)  # the middle is under 3 rows and 4 columns of them
+    assert np.all(cell_weights(np.full(PATCHES, 0.3)) == pytest.approx(0.3))
 
 
 def test_the_map_lies_where_the_crop_was() -> None:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from ui.answers import Analysis, Reason
 from ui.markup import clock, signed, style, text
-from ui.result.evidence import NAMES, chip
+from ui.result.evidence import chip
 
 SHOWN = 8
 
 FAINTEST = 0.005
 """Reasons that move the valence by less read as 0.00."""
 
-LANES_SAY = "Which stretches move the verdict"
+KEY = """<p class="ms-small">What was said then moves the verdict towards
+<span class="ms-tow ms-positive">positive</span> or towards <span class="ms-tow ms-negative">negative</span>.</p>"""
+
+SINGLE = {"text": "Words", "speech": "Voice", "face": "Face"}
 LANES = {"sentence": "Words", "segment": "Voice"}
 
 
@@ -27,8 +30,8 @@ def reasons(answer: Analysis) -> str:
     rows = "".join(_row(reason, strongest) for reason in parts[:SHOWN])
     return (
         f'<article class="ms-card"><h3>What moves the verdict</h3><ul class="ms-reasons">{rows}</ul>'
-        '<p class="ms-small">How far the verdict would move without each part, on a scale from \u22121, negative, '
-        "to +1, positive.</p></article>"
+        '<p class="ms-small">How far each part moves the verdict, on a scale from \u22121, negative, to +1, positive, '
+        "and the verdict without it.</p></article>"
     )
 
 
@@ -36,14 +39,14 @@ def lanes(answer: Analysis, seconds: float) -> str:
     """Below a timeline: stretches of words and voice where they are, coloured by how they move the verdict."""
     found = answer.explanation.reasons if answer.explanation else ()
     rows = "".join(_lane(name, [one for one in found if one.kind == kind], seconds) for kind, name in LANES.items())
-    return f'<div class="ms-reason-lanes" role="group" aria-label="{LANES_SAY}">{rows}</div>' if rows else ""
+    return f'<div class="ms-reason-lanes">{rows}{KEY}</div>' if rows else ""
 
 
 def _row(reason: Reason, strongest: float) -> str:
     kind = _tone(reason)
     share = style(share=abs(reason.weight) / strongest)
     return (
-        f'<li class="ms-reason ms-{kind}" data-kind="{text(reason.kind)}"><b>{text(NAMES[reason.modality])}</b>'
+        f'<li class="ms-reason ms-{kind}" data-kind="{text(reason.kind)}"><b>{SINGLE[reason.modality]}</b>'
         f'<span class="ms-what">{_what(reason)}</span>'
         f'<div class="ms-bar" {share}><i></i></div><b class="ms-share">{text(signed(reason.weight))}</b>'
         f'<span class="ms-small">without: {chip(reason.without)}</span></li>'
