@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.evaluation.measures import chance_ece, figures, set_coverage
-from models.evaluation.recalibration import FOLDS, LEAST_ROWS, Answered, HeldOut, Recalibration, Subset
+from models.evaluation.recalibration import FOLDS, LEAST_ROWS, Fit, HeldOut, Recalibration, Subset
 from models.evaluation.report import table
 
 SHOWN_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -20,23 +20,13 @@ SCORES = (
 )
 
 
-def card(
-    about: Mapping[str, Any],
-    held_out: Mapping[Subset, HeldOut],
-    fitted: Recalibration,
-    before: Answered,
-    after: Answered,
-) -> dict[str, Any]:
+def card(about: Mapping[str, Any], held_out: Mapping[Subset, HeldOut], fitted: Recalibration) -> dict[str, Any]:
     """All that was measured; `about` says on what, of which models and when."""
     return {
         **about,
         "method": f"temperature scaling and split conformal prediction, measured in {FOLDS}-fold cross-validation",
         "temperatures": dict(fitted.temperatures),
-        "min_confidence": fitted.min_confidence,
-        "answered": {"before": asdict(before), "after": asdict(after)},
-        "measured": {
-            "+".join(subset): _judged(one, fitted.least_probability[subset]) for subset, one in held_out.items()
-        },
+        "measured": {"+".join(subset): _judged(one, fitted.of[subset]) for subset, one in held_out.items()},
     }
 
 
@@ -50,6 +40,11 @@ def page(record: Mapping[str, Any]) -> str:
             NOTE,
             "## Reliability: answers of like confidence\n",
             table(("what", "confidence", "rows", "sure", "right"), _bins(measured)),
+            "## Abstention: rows that are answered, and how many of these rightly\n",
+            table(
+                ("what", "answered", "right", "min_confidence", "answered with it", "right"),
+                (_abstention(what, one) for what, one in measured.items()),
+            ),
             "## Accuracy when only the surest share is answered\n",
             table(
                 ("what", *(f"{share:.0%}" for share in SHOWN_SHARES)),
@@ -70,14 +65,17 @@ on average if they were exactly right. The bins, curves and sets below are the r
 """
 
 
-def _judged(one: HeldOut, final: Mapping[str, float]) -> dict[str, Any]:
-    held = {share: set_coverage(one.after, one.labels, _bounds(one, share)) for share in SHOWN_COVERAGES}
+def _judged(one: HeldOut, final: Fit) -> dict[str, Any]:
+    before, after = one.before.probabilities, one.after.probabilities
+    held = {share: set_coverage(after, one.labels, _bounds(one, share)) for share in SHOWN_COVERAGES}
     return {
-        "before": figures(one.before, one.labels),
-        "after": figures(one.after, one.labels),
-        "chance_ece": chance_ece(one.after),
+        "before": figures(before, one.labels),
+        "after": figures(after, one.labels),
+        "chance_ece": chance_ece(after),
+        "min_confidence": final.min_confidence,
+        "answered": {"before": asdict(one.before.answered), "after": asdict(one.after.answered)},
         "sets": {
-            "least_probability": dict(final),
+            "least_probability": dict(final.least_probability),
             "measured": {
                 share: {"coverage": round(share_held, 4), "labels": round(size, 3)}
                 for share, (share_held, size) in held.items()
@@ -91,22 +89,22 @@ def _bounds(one: HeldOut, share: str) -> np.ndarray:
 
 
 def _head(record: Mapping[str, Any]) -> str:
-    answered, silent = record["answered"], record["silent_rows"]
     labels = ", ".join(f"{count:,} {label}" for label, count in record["labels"].items())
     temperatures = ", ".join(f"{name} {value:.3g}" for name, value in record["temperatures"].items())
     return f"""# Calibration on {record["data"]}
 
-{record["rows"]:,} rows ({labels}), {record["left_out"]} left out, {silent} without evidence; on {record["date"]};
-digest {record["data_sha256"]}.
+{record["rows"]:,} rows ({labels}), {record["left_out"]} left out, {record["silent_rows"]} without evidence.
+Measured on {record["date"]}; digest of the data: {record["data_sha256"]}.
 Models: {", ".join(record["models"].values())}; recalibration profile in use: {record["profile"] or "none"}.
 Fewer than {LEAST_ROWS} rows of a modality, or of several together, are not judged.
-Temperatures: {temperatures}. Answered: {_answered(answered["before"])}; with min_confidence
-{record["min_confidence"]:.4f} after recalibration: {_answered(answered["after"])}.
+Temperatures: {temperatures}.
 """
 
 
-def _answered(one: Mapping[str, float]) -> str:
-    return f"{one['share']:.1%}, of which {one['accuracy']:.1%} right"
+def _abstention(what: str, one: Mapping[str, Any]) -> tuple[str, ...]:
+    before, after = one["answered"]["before"], one["answered"]["after"]
+    shares = [f"{share:.1%}" for now in (before, after) for share in (now["share"], now["accuracy"])]
+    return what, *shares[:2], f"{one['min_confidence']:.3f}", *shares[2:]
 
 
 def _scores(what: str, one: Mapping[str, Any]) -> tuple[str, ...]:

@@ -26,12 +26,11 @@ from models.evaluation.labelled import LabelledRow, WrongLabels, digest, read_la
 from models.evaluation.profiles import next_version, profile_of, write_profile
 from models.evaluation.recalibration import (
     LEAST_ROWS,
-    answered,
+    as_served,
     cross_validated,
     having,
     judged_subsets,
     recalibrate,
-    verdict_of,
 )
 from service.domain.fusion import FusionRule
 from service.domain.labels import MODALITIES, SENTIMENTS
@@ -71,7 +70,7 @@ async def ask(labelled: Sequence[LabelledRow], options: Options, settings: Setti
 
 
 def measure(asked: Asked, about: dict[str, Any], share: float | None) -> dict[str, Any]:
-    """The card. `share` of the rows with evidence shall be answered; as many as now if it is None.
+    """The card. `share` of the rows shall be answered; of each choice of modalities as many as now if it is None.
 
     Raises `TooFewRows`.
     """
@@ -79,16 +78,11 @@ def measure(asked: Asked, about: dict[str, Any], share: float | None) -> dict[st
     if not subsets:
         counts = ", ".join(f"{name} in {len(having(rows, (name,)))}" for name in MODALITIES)
         raise TooFewRows(f"At least {LEAST_ROWS} rows in which a modality says something are needed; here {counts} do.")
-    before = answered(rows, [verdict_of(row, {}, asked.rule) for row in rows])
-    wanted = before.share if share is None else share
-    held_out, after = cross_validated(rows, subsets, wanted, asked.rule.max_conflict)
-    return card(
-        {**about, "models": asked.models, "profile": asked.profile},
-        held_out,
-        recalibrate(rows, subsets, wanted, asked.rule.max_conflict),
-        before,
-        after,
-    )
+    before = {subset: as_served(rows, subset, asked.rule) for subset in subsets}
+    shares = {subset: one.answered.share if share is None else share for subset, one in before.items()}
+    held_out = cross_validated(rows, before, shares, asked.rule.max_conflict)
+    fitted = recalibrate(rows, shares, asked.rule.max_conflict)
+    return card({**about, "models": asked.models, "profile": asked.profile}, held_out, fitted)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:

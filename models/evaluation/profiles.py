@@ -18,7 +18,6 @@ BARE = re.compile("[A-Za-z0-9_-]+")
 
 def profile_of(card: Mapping[str, Any], name: str, version: int) -> Profile:
     """The profile that a card gives. Raises `WrongProfile` for models whose weights have no digest here."""
-    answered = card["answered"]["after"]
     return Profile(
         format=1,
         name=name,
@@ -27,22 +26,11 @@ def profile_of(card: Mapping[str, Any], name: str, version: int) -> Profile:
         data=card["data"],
         data_sha256=card["data_sha256"],
         rows=card["rows"],
-        min_confidence=card["min_confidence"],
-        answered=answered["share"],
-        accuracy_of_answered=answered["accuracy"],
         heads={
             modality: _head(card["models"][modality], temperature, card["measured"][modality]["after"]["rows"])
             for modality, temperature in card["temperatures"].items()
         },
-        judged={
-            what: Judged(
-                rows=one["after"]["rows"],
-                before=_quality(one["before"]),
-                after=_quality(one["after"]),
-                least_probability=one["sets"]["least_probability"],
-            )
-            for what, one in card["measured"].items()
-        },
+        judged={what: _judged(one) for what, one in card["measured"].items()},
     )
 
 
@@ -71,6 +59,18 @@ def _head(identifier: str, temperature: float, rows: int) -> HeadProfile:
     if entry is None:
         raise WrongProfile(f"A profile belongs to weights of models/registry.toml, and {identifier} is not among them.")
     return HeadProfile(identifier, entry.sha256, entry.temperature, temperature, rows)
+
+
+def _judged(measured: Mapping[str, Any]) -> Judged:
+    return Judged(
+        rows=measured["after"]["rows"],
+        before=_quality(measured["before"]),
+        after=_quality(measured["after"]),
+        min_confidence=measured["min_confidence"],
+        answered=measured["answered"]["after"]["share"],
+        accuracy_of_answered=measured["answered"]["after"]["accuracy"],
+        least_probability=measured["sets"]["least_probability"],
+    )
 
 
 def _quality(figures: Mapping[str, Any]) -> Quality:

@@ -35,32 +35,47 @@ Subset = tuple[Modality, ...]
 
 
 @dataclass(frozen=True)
-class Recalibration:
-    """What was fitted on some rows."""
+class Fit:
+    """What was fitted for one modality, or for several fused."""
 
-    temperatures: Mapping[Modality, float]
-    least_probability: Mapping[Subset, Mapping[str, float]]
+    least_probability: Mapping[str, float]
     min_confidence: float
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """What one modality, or several fused, say of the rows that have them all: as shipped, and recalibrated unseen."""
+class Recalibration:
+    """What was fitted on some rows."""
 
-    before: Floats
-    """Probabilities (n, 3)."""
-    after: Floats
-    least_probability: Sequence[Mapping[str, float]]
-    """For each row the bounds of prediction sets that were fitted without it."""
-    labels: Labels
+    temperatures: Mapping[Modality, float]
+    of: Mapping[Subset, Fit]
 
 
 @dataclass(frozen=True)
 class Answered:
-    """How many of the rows with evidence got a label, and how often it was the right one (0 where none did)."""
+    """How many rows got a label, and how often it was the right one (0 where none did)."""
 
     share: float
     accuracy: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One modality, or several fused, over the rows that have them all."""
+
+    probabilities: Floats
+    """(n, 3)."""
+    answered: Answered
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows as shipped, and as they come out with what was fitted without them."""
+
+    before: Trial
+    after: Trial
+    labels: Labels
+    least_probability: Sequence[Mapping[str, float]]
+    """For each row the bounds of prediction sets that were fitted without it."""
 
 
 def judged_subsets(rows: Sequence[Judgeable]) -> list[Subset]:
@@ -88,32 +103,18 @@ def fit_temperature(evidence: Sequence[Evidence], labels: Sequence[int]) -> floa
     return round(float(min(TEMPERATURES, key=loss)), 4)
 
 
-def recalibrate(
-    rows: Sequence[Judgeable], subsets: Sequence[Subset], share: float, max_conflict: float
-) -> Recalibration:
-    """All that is fitted on these rows; `share` of those with evidence shall be answered."""
+def recalibrate(rows: Sequence[Judgeable], shares: Mapping[Subset, float], max_conflict: float) -> Recalibration:
+    """All that is fitted on these rows; of each choice of modalities that share shall be answered."""
     temperatures: dict[Modality, float] = {
         name: fit_temperature([row.evidence[name] for row in those], [row.label for row in those])
-        for (name, *others) in subsets
+        for (name, *others) in shares
         if not others and (those := having(rows, (name,)))
     }
-    sets = {subset: conformal_scores(*probabilities(having(rows, subset), subset, temperatures)) for subset in subsets}
-    verdicts = [verdict_of(row, temperatures, FusionRule(max_conflict=max_conflict)) for row in rows if row.evidence]
-    return Recalibration(temperatures, sets, threshold(verdicts, share))
-
-
-def probabilities(
-    rows: Sequence[Judgeable], subset: Subset, temperatures: Mapping[Modality, float]
-) -> tuple[Floats, Labels]:
-    """Pooled over these modalities alone (n, 3), and the labels (n,)."""
-    rule = FusionRule()
-    told = [decide(row.opinions(temperatures, subset), rule).distribution for row in rows]
-    return np.array(told).reshape(-1, len(SENTIMENTS)), np.array([row.label for row in rows], np.int64)
-
-
-def verdict_of(row: Judgeable, temperatures: Mapping[Modality, float], rule: FusionRule) -> Sentiment:
-    """The fused verdict over all that the row has."""
-    return decide(row.opinions(temperatures), rule)
+    rule = FusionRule(max_conflict=max_conflict)
+    return Recalibration(
+        temperatures,
+        {subset: _fit(having(rows, subset), subset, temperatures, rule, share) for subset, share in shares.items()},
+    )
 
 
 def threshold(verdicts: Sequence[Sentiment], share: float) -> float:
@@ -128,28 +129,26 @@ def threshold(verdicts: Sequence[Sentiment], share: float) -> float:
     return math.floor(told[min(wanted, len(told)) - 1] * 1e4) / 1e4
 
 
+def as_served(rows: Sequence[Judgeable], subset: Subset, rule: FusionRule) -> Trial:
+    """The rows that have these modalities, as the pipelines answer now."""
+    those = having(rows, subset)
+    return _trial([_verdict(row, subset, {}, rule) for row in those], [row.label for row in those])
+
+
 def cross_validated(
-    rows: Sequence[Judgeable], subsets: Sequence[Subset], share: float, max_conflict: float
-) -> tuple[dict[Subset, HeldOut], Answered]:
-    """Each row as it comes out with what the other folds' rows fitted."""
+    rows: Sequence[Judgeable], before: Mapping[Subset, Trial], shares: Mapping[Subset, float], max_conflict: float
+) -> dict[Subset, HeldOut]:
+    """Each row as it comes out with what the other folds' rows fitted, beside what it was `before`."""
     fold = folds([row.label for row in rows])
     fitted = [
-        recalibrate([row for row, one in zip(rows, fold, strict=True) if one != number], subsets, share, max_conflict)
+        recalibrate([row for row, one in zip(rows, fold, strict=True) if one != number], shares, max_conflict)
         for number in range(FOLDS)
     ]
-    verdicts = [
-        verdict_of(row, fitted[one].temperatures, FusionRule(fitted[one].min_confidence, max_conflict))
-        for row, one in zip(rows, fold, strict=True)
-    ]
-    return {subset: _held_out(rows, fold, fitted, subset) for subset in subsets}, answered(rows, verdicts)
-
-
-def answered(rows: Sequence[Judgeable], verdicts: Sequence[Sentiment]) -> Answered:
-    """How often the verdicts over rows with evidence are given, and right."""
-    pairs = [(one.label, SENTIMENTS[row.label]) for row, one in zip(rows, verdicts, strict=True) if row.evidence]
-    right = [said == true for said, true in pairs if said is not None]
-    share = len(right) / len(pairs) if pairs else 0.0
-    return Answered(round(share, 4), round(float(np.mean(right)), 4) if right else 0.0)
+    unseen = [(row, fitted[one]) for row, one in zip(rows, fold, strict=True)]
+    return {
+        subset: _held_out([pair for pair in unseen if having([pair[0]], subset)], subset, before[subset], max_conflict)
+        for subset in shares
+    }
 
 
 def folds(labels: Sequence[int]) -> NDArray[np.int64]:
@@ -162,10 +161,42 @@ def folds(labels: Sequence[int]) -> NDArray[np.int64]:
     return fold
 
 
+def _fit(
+    rows: Sequence[Judgeable], subset: Subset, temperatures: Mapping[Modality, float], rule: FusionRule, share: float
+) -> Fit:
+    verdicts = [_verdict(row, subset, temperatures, rule) for row in rows]
+    bounds = conformal_scores(_probabilities(verdicts), np.array([row.label for row in rows]))
+    return Fit(bounds, threshold(verdicts, share))
+
+
 def _held_out(
-    rows: Sequence[Judgeable], fold: NDArray[np.int64], fitted: Sequence[Recalibration], subset: Subset
+    unseen: Sequence[tuple[Judgeable, Recalibration]], subset: Subset, before: Trial, max_conflict: float
 ) -> HeldOut:
-    those = [(row, fitted[one]) for row, one in zip(rows, fold, strict=True) if row.evidence.keys() >= set(subset)]
-    before, labels = probabilities([row for row, _ in those], subset, {})
-    after = np.concatenate([probabilities([row], subset, one.temperatures)[0] for row, one in those])
-    return HeldOut(before, after, [one.least_probability[subset] for _, one in those], labels)
+    verdicts = [
+        _verdict(row, subset, fitted.temperatures, FusionRule(fitted.of[subset].min_confidence, max_conflict))
+        for row, fitted in unseen
+    ]
+    labels = [row.label for row, _ in unseen]
+    return HeldOut(
+        before=before,
+        after=_trial(verdicts, labels),
+        labels=np.array(labels),
+        least_probability=[fitted.of[subset].least_probability for _, fitted in unseen],
+    )
+
+
+def _verdict(row: Judgeable, subset: Subset, temperatures: Mapping[Modality, float], rule: FusionRule) -> Sentiment:
+    """Over these modalities alone."""
+    return decide(row.opinions(temperatures, subset), rule)
+
+
+def _trial(verdicts: Sequence[Sentiment], labels: Sequence[int]) -> Trial:
+    right = [
+        one.label == SENTIMENTS[label] for one, label in zip(verdicts, labels, strict=True) if one.label is not None
+    ]
+    share, accuracy = len(right) / len(verdicts), float(np.mean(right)) if right else 0.0
+    return Trial(_probabilities(verdicts), Answered(round(share, 4), round(accuracy, 4)))
+
+
+def _probabilities(verdicts: Sequence[Sentiment]) -> Floats:
+    return np.array([one.distribution for one in verdicts])

@@ -43,7 +43,8 @@ def declared_use(declared: use.Use) -> UseView:
 
 def profile_view(profile: Profile) -> ProfileView:
     """What a profile is made from and does."""
-    return ProfileView(**{field.name: getattr(profile, field.name) for field in fields(ProfileView)})
+    same = {field.name: getattr(profile, field.name) for field in fields(ProfileView) if field.name != "min_confidence"}
+    return ProfileView(**same, min_confidence={what: one.min_confidence for what, one in profile.judged.items()})
 
 
 def model_views(entries: Mapping[str, ModelEntry], served: Mapping[str, ModelInfo]) -> list[ModelView]:

@@ -287,10 +287,10 @@ class ProfileView:
     data_sha256: str
     rows: int
     """Labelled rows that it was made from."""
-    min_confidence: float
-    """Below this the verdict is withheld unless a request says otherwise."""
     heads: Mapping[Modality, HeadProfile]
     """By modality; one that is absent is served as shipped."""
+    min_confidence: Mapping[str, float]
+    """Below this the verdict is withheld unless a request says otherwise; by what it is over, as `text+face`."""
 
 
 class ModelList(TypedDict):

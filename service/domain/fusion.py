@@ -12,8 +12,8 @@ by the mean quality. Where modalities err together, as a person's words and voic
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from service.domain.labels import MODALITIES, SENTIMENTS, Modality
 from service.domain.sentiment import NO_EVIDENCE, Distribution, Prediction, Sentiment, abstain, normalised, verdict
@@ -42,6 +42,15 @@ class FusionRule:
     min_confidence: float = 0.0
     max_conflict: float = 1.0
     min_margin: float = 0.0
+    min_confidence_of: Mapping[frozenset[Modality], float] = field(default_factory=dict)
+    """For verdicts over just these modalities, in the place of confidence and margin."""
+
+    def verdict(self, distribution: Distribution, present: Iterable[Modality]) -> Sentiment:
+        """What a distribution over these modalities comes to, unless they contradict each other."""
+        own = self.min_confidence_of.get(frozenset(present))
+        if own is not None:
+            return verdict(distribution, own)
+        return verdict(distribution, self.min_confidence, self.min_margin)
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,7 @@ def decide(opinions: Mapping[Modality, Opinion], rule: FusionRule) -> Sentiment:
     pooled = log_linear_pool(opinions, weights)
     if conflict(opinions, weights) > rule.max_conflict:
         return abstain(pooled, "conflict")
-    return verdict(pooled, rule.min_confidence, rule.min_margin)
+    return rule.verdict(pooled, opinions)
 
 
 def pool_weights(opinions: Mapping[Modality, Opinion]) -> dict[Modality, float]:

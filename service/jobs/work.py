@@ -12,7 +12,7 @@ import orjson
 
 from service.access import use
 from service.domain.analysis import Analysis
-from service.domain.fusion import FusionRule, Opinion, fuse
+from service.domain.fusion import Opinion, fuse
 from service.domain.timeline import average
 from service.jobs.folders import MEDIA_RESULT, PARTS, JobFolders, write_whole
 from service.jobs.parts import PartsNotebook
@@ -22,7 +22,7 @@ from service.jobs.store import Job
 from service.jobs.texts import Refuse, TextsWork
 from service.observability import metrics
 from service.pipelines import Options
-from service.pipelines.analyze import Inputs, analyze
+from service.pipelines.analyze import Inputs, analyze, rule_of
 from service.pipelines.checkpoint import Checkpoint, moments_of
 from service.pipelines.media import Tools
 
@@ -102,20 +102,18 @@ class Work:
 
 def _impression(part: Checkpoint, tools: Tools) -> Mapping[str, Any]:
     """What one part says by itself, before the whole is known: voice and faces, fused; words come at the end."""
-    settings = tools.settings
-    found = moments_of(part, 1 / settings.frames_per_second)
+    found = moments_of(part, 1 / tools.settings.frames_per_second)
     opinions: dict[Any, Opinion] = {}
     for name, moments in found.items():
         opinion = average(moments)
         if opinion is not None:
             opinions[name] = replace(opinion, reliability=tools.models.info[name].reliability)
-    rule = FusionRule(settings.min_confidence, settings.max_conflict, settings.min_margin)
     times = [moment.start for moments in found.values() for moment in moments]
     until = max(part.heard_seconds, part.seen_seconds)
     return {
         "start": round(min(times, default=until), 3),
         "end": round(until, 3),
-        "sentiment": orjson.loads(orjson.dumps(fuse(opinions, rule).sentiment)),
+        "sentiment": orjson.loads(orjson.dumps(fuse(opinions, rule_of(Options(), tools)).sentiment)),
         "said": " ".join(transcript.text.strip() for transcript in part.heard.transcripts),
     }
 

@@ -218,9 +218,8 @@ def rule_of(options: Options, tools: Tools) -> FusionRule:
     settings, profile = tools.settings, tools.models.profile
     if options.min_confidence is not None:
         return FusionRule(options.min_confidence, settings.max_conflict)
-    if profile is not None:
-        return FusionRule(profile.min_confidence, settings.max_conflict)
-    return FusionRule(settings.min_confidence, settings.max_conflict, settings.min_margin)
+    own = profile.min_confidence_of if profile is not None else {}
+    return FusionRule(settings.min_confidence, settings.max_conflict, settings.min_margin, own)
 
 
 def _provenance(found: Found, models: Models) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.registry import load_registry
-from service.domain.labels import Modality
+from service.domain.labels import MODALITIES, Modality
 from service.domain.sentiment import Prediction, tempered
 from service.domain.sets import COVERAGES
 from service.runners import ModelInfo
@@ -76,13 +76,18 @@ class Judged:
     before: Quality
     after: Quality
     """In cross-validation: no row was judged with a temperature that it had a part in."""
+    min_confidence: Share
+    """Below this the verdict is withheld, whatever its lead, unless a request says otherwise."""
+    answered: Share
+    """The share of the labelled rows that is answered with such a threshold; measured as `after` is."""
+    accuracy_of_answered: Share
     least_probability: Mapping[str, Share]
     """By coverage, as `0.90`: the probability from which on a label enters the set (split conformal prediction)."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Temperatures, a threshold of abstention and bounds of prediction sets for one kind of data."""
+    """Temperatures, thresholds of abstention and bounds of prediction sets for one kind of data."""
 
     __pydantic_config__ = STRICT
 
@@ -95,11 +100,6 @@ class Profile:
     data_sha256: Digest
     """Of the labelled file and of all that it points to."""
     rows: int
-    min_confidence: Share
-    """Below this the verdict is withheld, whatever its lead, unless a request says otherwise."""
-    answered: Share
-    """The share of the labelled rows that is answered with this threshold; measured as `after` is."""
-    accuracy_of_answered: Share
     heads: Mapping[Modality, HeadProfile]
     """By modality; one that is absent stays as shipped."""
     judged: Mapping[str, Judged]
@@ -109,6 +109,14 @@ class Profile:
     def identifier(self) -> str:
         """`name@version`, as answers name it."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def min_confidence_of(self) -> dict[frozenset[Modality], float]:
+        """The thresholds by the modalities that a verdict is over."""
+        return {
+            frozenset(name for name in MODALITIES if name in what.split("+")): one.min_confidence
+            for what, one in self.judged.items()
+        }
 
     def recalibrated(self, name: Modality, prediction: Prediction) -> Prediction:
         """What a model says, its sentiments tempered; what it says of emotions stays."""

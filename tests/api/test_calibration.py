@@ -78,7 +78,7 @@ async def test_models_and_cards_name_the_profile_in_use(app: Application, client
     served.profile = PROFILE
     app.state.backend.tools = SimpleNamespace(models=served)
     listed, shown = [(await client.get(path)).json()["profile"] for path in ("/v1/models", card)]
-    assert (listed["name"], listed["version"], listed["min_confidence"]) == ("support-chats", 3, 0.52)
+    assert (listed["name"], listed["version"], listed["min_confidence"]) == ("support-chats", 3, {"text": 0.52})
     assert listed["heads"]["text"]["weights_sha256"] == default_model("text-sentiment").sha256
     assert shown["profile"] == "support-chats@3"
 

@@ -130,3 +130,11 @@ def test_emotions_are_pooled_over_those_who_speak_of_them() -> None:
 def test_a_certain_zero_does_not_break_the_pool() -> None:
     sure = Opinion(Prediction((0.0, 0.0, 1.0)), reliability=0.8)
     assert math.isclose(sum(decide({"text": sure, "face": SAD}, RULE).distribution), 1.0)
+
+
+def test_a_threshold_of_some_modalities_holds_for_verdicts_over_just_these() -> None:
+    sure = decide({"text": GLAD, "face": GLAD}, FusionRule()).confidence
+    for least, label in ((sure - 0.01, "positive"), (sure + 0.01, None)):
+        own = FusionRule(min_margin=1.0, min_confidence_of={frozenset(("text", "face")): least})
+        assert decide({"text": GLAD, "face": GLAD}, own).label == label
+        assert decide({"text": GLAD, "face": GLAD, "speech": GLAD}, own).label is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ from service.pipelines.found import Stopwatch
 from service.pipelines.media import Tools
 from service.runners.profile import HeadProfile, WrongProfile, load_profile
 from service.settings import Settings
-from tests.profiles_made import PROFILE, made
+from tests.profiles_made import PROFILE, TEXT, made
 
 in_module = pytest.mark.asyncio(loop_scope="module")
 
@@ -121,7 +122,7 @@ def test_labels_become_a_card_and_a_profile_that_answers_carry(
     assert record["measured"]["text"]["before"]["rows"] == ROWS
     assert profile.heads["text"].weights_sha256 == default_model("text-sentiment").sha256
     assert profile.heads["text"].temperature == record["temperatures"]["text"]
-    assert profile.answered == pytest.approx(ASKED_SHARE, abs=0.08)
+    assert profile.judged["text"].answered == pytest.approx(ASKED_SHARE, abs=0.08)
     assert profile.judged["text"].before.accuracy == profile.judged["text"].after.accuracy
 
 
@@ -133,7 +134,7 @@ async def test_answers_with_a_profile_carry_its_name_and_keep_to_it(
     plain = await analyze_texts(texts, Options(), tools)
     assert all("calibration" not in one.models for one in plain)
     sure = max(one.sentiment.confidence for one in plain)
-    monkeypatch.setattr(tools.models, "profile", made(min_confidence=sure))
+    monkeypatch.setattr(tools.models, "profile", made(judged={"text": replace(TEXT, min_confidence=sure)}))
     with_it = await analyze_texts(texts, Options(coverage=0.9), tools)
     assert {one.models["calibration"] for one in with_it} == {PROFILE.identifier}
     assert all(one.sentiment.reason == "low_confidence" for one in with_it)

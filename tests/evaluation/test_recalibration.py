@@ -12,6 +12,9 @@ from models.evaluation.measures import chance_ece, ece
 from models.evaluation.recalibration import (
     FOLDS,
     LEAST_ROWS,
+    HeldOut,
+    Subset,
+    as_served,
     cross_validated,
     fit_temperature,
     folds,
@@ -19,8 +22,10 @@ from models.evaluation.recalibration import (
     recalibrate,
     threshold,
 )
+from service.domain.fusion import FusionRule
 from service.domain.sentiment import NO_EVIDENCE, verdict
 
+TEXT: Subset = ("text",)
 TOO_SURE = 2.0
 MAX_CONFLICT = 0.9
 
@@ -64,26 +69,31 @@ def _honest(one: Evidence) -> Evidence:
     return Evidence(said / said.sum(axis=1, keepdims=True), one.weights, one.quality, one.reliability)
 
 
+def held_out(rows: Sequence[Judgeable], share: float) -> HeldOut:
+    """The rows' words, before and after."""
+    before = {TEXT: as_served(rows, TEXT, FusionRule())}
+    return cross_validated(rows, before, {TEXT: share}, MAX_CONFLICT)[TEXT]
+
+
 def test_too_sure_rows_become_honest_and_keep_their_labels() -> None:
-    rows = made_up(1500)
-    found, _ = cross_validated(rows, [("text",)], 1.0, MAX_CONFLICT)
-    held_out = found["text",]
-    assert ece(held_out.before, held_out.labels) > 0.1
-    assert ece(held_out.after, held_out.labels) < 0.05
-    assert np.array_equal(held_out.before.argmax(axis=1), held_out.after.argmax(axis=1))
+    found = held_out(made_up(1500), 1.0)
+    before, after = found.before.probabilities, found.after.probabilities
+    assert ece(before, found.labels) > 0.1
+    assert ece(after, found.labels) < 0.05
+    assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
 
 
 def test_no_row_is_judged_by_what_it_had_a_part_in() -> None:
     rows = made_up(LEAST_ROWS)
-    held_out = cross_validated(rows, [("text",)], 0.8, MAX_CONFLICT)[0]["text",]
+    found = held_out(rows, 0.8)
     fold = folds([row.label for row in rows])
     for number in range(FOLDS):
         others = [row for row, one in zip(rows, fold, strict=True) if one != number]
-        fitted = recalibrate(others, [("text",)], 0.8, MAX_CONFLICT)
+        fitted = recalibrate(others, {TEXT: 0.8}, MAX_CONFLICT)
         for place in np.flatnonzero(fold == number).tolist():
             expected = rows[place].opinions(fitted.temperatures)["text"].prediction.probabilities
-            assert held_out.after[place] == pytest.approx(expected)
-            assert held_out.least_probability[place] == fitted.least_probability["text",]
+            assert found.after.probabilities[place] == pytest.approx(expected)
+            assert found.least_probability[place] == fitted.of[TEXT].least_probability
 
 
 def test_each_fold_has_its_share_of_every_label() -> None:
@@ -111,7 +121,7 @@ def test_the_threshold_lets_the_asked_share_through() -> None:
 
 def test_as_many_rows_are_answered_as_were_asked_for() -> None:
     rows = made_up(1500)
-    (_, some), (_, everything) = (cross_validated(rows, [("text",)], share, MAX_CONFLICT) for share in (0.7, 1.0))
+    some, everything = (held_out(rows, share).after.answered for share in (0.7, 1.0))
     assert some.share == pytest.approx(0.7, abs=0.03)
     assert everything.share > 0.99
     assert some.accuracy > everything.accuracy + 0.05
