@@ -19,7 +19,7 @@ async def test_a_face_of_no_quality_is_no_evidence_however_low_the_bar(
 ) -> None:
     worthless = face.Sighting(0.0, (10, 10, 90, 90), 0.9, 0.0, Prediction((0.1, 0.2, 0.7), {"happy": 1.0}))
 
-    async def see(*_: object) -> list[list[face.Sighting]]:
+    async def see(*_: object, **__: object) -> list[list[face.Sighting]]:
         return [[worthless]]
 
     monkeypatch.setattr(face, "see", see)
