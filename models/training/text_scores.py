@@ -211,8 +211,7 @@ class Judge:
             rows = test["goemotions"]
             outputs = self._read(rows)
             thresholds = metrics.thresholds_of(self._read(self._val["goemotions"]), self._val["goemotions"])
-            found["emotion_test"] = metrics.of_emotions(outputs, rows, thresholds)
-            found["emotion_test"]["ece"] = self._emotion_ece(outputs, rows)
+            found["emotion_test"] = metrics.of_emotions(outputs, rows, thresholds) | self._one_emotion(outputs, rows)
             talk = metrics.of_classes(self._read(test["meld"]), test["meld"], "emotion")
             found["meld_emotion_test"] = {"weighted_f1": talk["weighted_f1"]}
         if "mood" in self._reader.heads:
@@ -288,12 +287,13 @@ class Judge:
         temperature = fit_temperature(self._read(self._val[name])[head][chosen], labels)
         return {"output": head, "labels": list(CLASSES[head]), "temperature": round(temperature, 4)}
 
-    def _emotion_ece(self, outputs: Mapping[str, np.ndarray], rows: Sequence[Labelled]) -> float:
-        """ECE of the most probable emotion of comments that have one emotion."""
+    def _one_emotion(self, outputs: Mapping[str, np.ndarray], rows: Sequence[Labelled]) -> dict[str, float]:
+        """Of comments that have one emotion: how often the most probable one is it, and the ECE of that."""
         chosen, labels = metrics.known(rows, "emotion")
         single = labels.max(axis=1) == 1
-        probabilities = softmax(outputs["emotion"][chosen], self.emotions()["temperature"])
-        return ece(probabilities[single], labels[single].argmax(axis=1))
+        probabilities = softmax(outputs["emotion"][chosen][single], self.emotions()["temperature"])
+        true = labels[single].argmax(axis=1)
+        return {"accuracy": float((probabilities.argmax(axis=1) == true).mean()), "ece": ece(probabilities, true)}
 
     def _aspects(self, test: Mapping[str, Sequence[Labelled]]) -> dict[str, float]:
         """Accuracy in each domain."""

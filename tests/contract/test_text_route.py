@@ -33,6 +33,12 @@ def test_an_answer_says_what_it_rests_on(http):
     assert sum(analysis["sentiment"]["probabilities"].values()) == pytest.approx(1)
 
 
+def test_an_answer_shows_the_emotions_of_the_words(http):
+    analysis = verdict(http, "My grandmother died last night.")
+    assert max(analysis["emotions"], key=analysis["emotions"].get) == "sad"
+    assert analysis["modalities"]["text"]["emotions"] == pytest.approx(analysis["emotions"])
+
+
 def test_several_texts_are_answered_in_order(http):
     texts = ["I love it", "I hate it", "", "The meeting is at noon"]
     results = http.post("/v1/text", json={"texts": texts}).json()["results"]

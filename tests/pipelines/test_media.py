@@ -69,6 +69,15 @@ async def test_a_text_that_comes_with_a_recording_stands_for_its_words(ask: Ask)
     assert set(answer.fusion.without) == {"text", "speech"}
 
 
+async def test_words_and_face_share_in_the_emotions_by_their_weights(ask: Ask) -> None:
+    answer = await ask(text="My grandmother died last night.", image="portrait_smile.jpg")
+    words, face = answer.modalities["text"].emotions, answer.modalities["face"].emotions
+    weights = answer.fusion.weights
+    assert answer.emotions["sad"] == pytest.approx(weights["text"] * words["sad"] + weights["face"] * face["sad"])
+    assert answer.emotions["happy"] == pytest.approx(weights["text"] * words["happy"] + weights["face"] * face["happy"])
+    assert sum(answer.emotions.values()) == pytest.approx(1)
+
+
 async def test_a_voice_in_a_language_without_transcription_is_heard_all_the_same(ask: Ask) -> None:
     answer = await ask(audio="jfk.ogg", language="pl")
     assert "language_unsupported" in codes(answer)

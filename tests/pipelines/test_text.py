@@ -37,11 +37,26 @@ async def test_plain_sentences_get_the_label_that_anyone_would_give(tools: Tools
     assert list(answer.modalities) == ["text"]
 
 
+async def test_words_show_emotions_and_alone_they_are_those_of_the_answer(tools: Tools) -> None:
+    (answer,) = await analyze_texts(["I am scared of the dark"], Options(), tools)
+    assert max(answer.emotions, key=answer.emotions.__getitem__) == "fearful"
+    assert answer.emotions == pytest.approx(dict(answer.modalities["text"].emotions))
+
+
+async def test_emotions_of_a_long_text_are_those_of_all_its_windows(tools: Tools) -> None:
+    sad, glad = "My dog died and I miss him so much. " * 20, "I am so happy for you, congratulations! " * 20
+    (answer,) = await analyze_texts([sad + glad], Options(), tools)
+    assert len(tools.models.windows(sad + glad)) > 1
+    assert min(answer.emotions["sad"], answer.emotions["happy"]) > 0.2
+    assert sum(answer.emotions.values()) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("text", ["", "   \n\t", "\u200b\u200b"])
 async def test_nothing_to_read_is_an_abstention(tools: Tools, text: str) -> None:
     (answer,) = await analyze_texts([text], Options(), tools)
     assert answer.sentiment.reason == "no_evidence"
     assert answer.sentiment.label is None
+    assert not answer.emotions
 
 
 async def test_many_texts_get_the_answers_that_each_gets_alone(tools: Tools) -> None:

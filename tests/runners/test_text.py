@@ -35,6 +35,27 @@ def test_plain_sentences_are_read_right(text_model: TextModel, text: str, label:
     assert ("negative", "neutral", "positive")[int(np.argmax(answer))] == label
 
 
+@pytest.mark.parametrize(
+    ("text", "emotion"),
+    [
+        ("I love it", "happy"),
+        ("My grandmother died last night.", "sad"),
+        ("I am furious", "angry"),
+        ("I am scared of the dark", "fearful"),
+        ("That is disgusting", "disgust"),
+        ("Wow, I did not expect that!", "surprised"),
+        ("The meeting is at noon", "neutral"),
+    ],
+)
+def test_plain_sentences_show_the_emotion_that_anyone_would_name(
+    text_model: TextModel, text: str, emotion: str
+) -> None:
+    (answer,) = text_model.predict([text])
+    assert isinstance(answer, Prediction)
+    assert max(answer.emotions, key=answer.emotions.__getitem__) == emotion
+    assert sum(answer.emotions.values()) == pytest.approx(1)
+
+
 def test_a_batch_is_answered_as_each_text_alone(text_model: TextModel) -> None:
     together = [probabilities(answer) for answer in text_model.predict(TEXTS * 4)]
     alone = [probabilities(text_model.predict([text])[0]) for text in TEXTS] * 4
