@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +27,12 @@ from service.pipelines import Options, face
 from service.pipelines.analyze import analyze_texts
 from service.pipelines.explain import MOST_HEATMAPS, explained
 from service.pipelines.found import Found
+from service.pipelines.live import Frame, Start
 from service.pipelines.media import Tools
 from service.pipelines.speech import Listener
 from service.runners import Models
 from tests.pipelines.conftest import Ask
+from tests.pipelines.test_live import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -327,6 +330,16 @@ async def test_words_and_faces_are_asked_about_in_one_batch_each(tools: Tools, s
     await explained(found, RULE, models)
     await analyze_texts(["I love it. It is new."], EXPLAIN, replace(tools, models=models))
     assert models.asked == [1, PATCHES, 1, 1 + 8 + 2]
+
+
+async def test_a_live_session_is_explained_without_keeping_a_picture(tools: Tools, samples: Path) -> None:
+    stage = Stage(Start(frozenset({"face"}), EXPLAIN), tools)
+    for captured in (0, 500):
+        await stage.show((samples / "image/portrait_small.jpg").read_bytes(), captured)
+    await stage.session.text("It was dreadful. I want my money back.", Frame(b"", 800, time.monotonic()))
+    summary = await stage.finish()
+    assert {reason.kind for reason in told(summary).reasons} >= {"sentence", "face"}
+    assert told(summary).heatmaps == ()
 
 
 async def test_nothing_to_go_on_is_explained_by_nothing(ask: Ask) -> None:
