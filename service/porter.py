@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import selectors
 import socket
+import struct
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +19,10 @@ LINGER_SECONDS = 5.0
 MAX_CALLERS = 256
 MAX_HEAD_BYTES = 65_536
 _READ_BYTES = 262_144
+_SO_ATTACH_FILTER = 26
+"""Linux's number, which Python does not name."""
+_NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A packet filter of one instruction: return 0 bytes of each."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,9 @@ class Porter:
             self._close(caller)
 
     def turn_all_away(self, seconds: float) -> None:
-        """Answer everybody who waits in the queue; at most for so long."""
+        """Answer everybody who waits in the queue, to which nobody comes any more; at most for so long."""
+        for listener in self._listeners:
+            _take_no_more(listener)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             with selectors.DefaultSelector() as selector:
@@ -138,3 +147,15 @@ class Porter:
     def _close(self, caller: _Caller) -> None:
         self._callers.discard(caller)
         caller.socket.close()
+
+
+def _take_no_more(listener: socket.socket) -> None:
+    """Let the kernel drop who would come next, where it can: he tries again in a second, and hears that nobody listens.
+
+    Else one who came between the last look at the queue and its end would be cut off without an answer.
+    """
+    if sys.platform != "linux":
+        return
+    program = ctypes.create_string_buffer(_NOTHING)
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
