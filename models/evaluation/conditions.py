@@ -27,7 +27,7 @@ from models.evaluation.answers import (
 )
 from models.evaluation.confusion import Confusion, counted, emotion_of
 from models.evaluation.examined import Examined
-from models.evaluation.groups import GroupScore, by_group, face_traits, voice_traits
+from models.evaluation.groups import GroupScore, by_group, face_traits, speaker_traits, speakers, voice_traits
 from models.evaluation.heads import DATA, TABLES, entry, weights
 from models.evaluation.record import about
 from models.evaluation.robustness import curves, least_quality, likeliest
@@ -61,17 +61,21 @@ async def of_tweets(models: Models, most: int | None) -> Judged:
 
 
 async def of_speakers(models: Models, most: int | None) -> Judged:
-    """The voice model on the test speakers: emotions apart by corpus, groups without surprise."""
-    rows = some(voices("test"), most)
-    said = await heard(models, rows, what="test")
+    """The voice model on the test speakers: emotions apart by corpus, groups without surprise.
+
+    Test speakers are few, so gender and single speakers are scored on the validation speakers too.
+    """
+    rows, others = some(voices("test"), most), some(voices("val"), most)
+    said, said_by_others = await heard(models, rows, what="test"), await heard(models, others, what="val")
     clear, answers = _clear(rows, said)
-    speakers = [row["speaker"] for row in clear]
+    all_clear, all_answers = _clear([*rows, *others], [*said, *said_by_others])
     emotions = [
         of_emotions(name, "speech", *_where(rows, said, lambda row, corpus=corpus: row["corpus"] == corpus))
         for corpus, name in CORPORA.items()
     ]
     confusions = (of_sentiments("RAVDESS and nEMO", answers), *emotions)
-    return confusions, tuple(by_group(answers, voice_traits(clear), speakers))
+    scores = by_group(answers, voice_traits(clear), speakers(clear))
+    return confusions, (*scores, *by_group(all_answers, speaker_traits(all_clear), speakers(all_clear)))
 
 
 async def of_portraits(models: Models, most: int | None) -> Judged:

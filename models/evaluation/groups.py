@@ -51,7 +51,7 @@ class GroupScore:
 
 
 def voice_traits(rows: Sequence[Mapping[str, Any]]) -> list[Traits]:
-    """Gender, language, third of pitch, and speaker of each recording."""
+    """Gender, language and third of pitch of each recording."""
     pitches = np.array([median_pitch(decode(row["audio"])) or np.nan for row in rows])
     thirds = in_thirds(pitches, PITCHES, "Hz")
     return [
@@ -59,10 +59,26 @@ def voice_traits(rows: Sequence[Mapping[str, Any]]) -> list[Traits]:
             "gender": row["gender"],
             "language": LANGUAGES[row["language"]],
             "median pitch": third,
-            "speaker": f"{row['speaker']}, {row['gender']}",
         }
         for row, third in zip(rows, thirds, strict=True)
     ]
+
+
+def speaker_traits(rows: Sequence[Mapping[str, Any]]) -> list[Traits]:
+    """Gender and speaker of each recording, of test and validation speakers."""
+    splits = {"test": "", "val": ", validation"}
+    return [
+        {
+            "gender, validation speakers too": row["gender"],
+            "speaker": f"{row['speaker']}, {row['gender']}{splits[row['split']]}",
+        }
+        for row in rows
+    ]
+
+
+def speakers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Who speaks in each recording."""
+    return [row["speaker"] for row in rows]
 
 
 def face_traits(rows: Sequence[Mapping[str, Any]]) -> list[Traits]:
@@ -80,9 +96,9 @@ def in_thirds(values: NDArray[np.float64], names: tuple[str, str, str], unit: st
 
 
 def by_group(
-    answers: Answers, traits: Sequence[Traits], speakers: Sequence[str] | None = None, least_quality: float = 0.0
+    answers: Answers, traits: Sequence[Traits], spoken_by: Sequence[str] | None = None, least_quality: float = 0.0
 ) -> list[GroupScore]:
-    """The scores of every group; `traits` and `speakers` are in the order of the answers.
+    """The scores of every group; `traits` and `spoken_by` are in the order of the answers.
 
     Those of less than `least_quality` are scored, but are no answers by default.
     """
@@ -90,7 +106,7 @@ def by_group(
     for by in traits[0]:
         groups = np.array([one[by] for one in traits])
         found += [
-            _score(by, group, groups == group, answers, speakers, least_quality=least_quality)
+            _score(by, group, groups == group, answers, spoken_by, least_quality=least_quality)
             for group in _ordered(groups)
         ]
     return found
@@ -113,7 +129,7 @@ def _ordered(groups: Iterable[str]) -> list[str]:
 
 
 def _score(
-    by: str, group: str, here: Mask, answers: Answers, speakers: Sequence[str] | None, *, least_quality: float
+    by: str, group: str, here: Mask, answers: Answers, spoken_by: Sequence[str] | None, *, least_quality: float
 ) -> GroupScore:
     mine = [one for one, is_here in zip(answers.opinions, here, strict=True) if is_here]
     told = np.array([one is not None for one in mine])
@@ -126,7 +142,7 @@ def _score(
         by=by,
         group=group,
         rows=len(mine),
-        speakers=None if speakers is None else len(set(np.array(speakers)[here])),
+        speakers=None if spoken_by is None else len(set(np.array(spoken_by)[here])),
         answered=round(sum(one is not None and one.quality >= least_quality for one in mine) / len(mine), 4),
         accuracy=round(accuracy, 4),
         macro_recall=round(macro_recall(chosen, labels, len(SENTIMENTS)), 4),

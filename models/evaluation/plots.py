@@ -51,7 +51,12 @@ STYLE: dict[Any, Any] = {
 DOTS_AN_INCH = 150
 COLOURS = 64
 
+DASHED = (0, (3, 2))
+
 PERCENT = 100.0
+SPAN = 0.1
+"""A plot of groups shows at least so much below and above all, lest small gaps look large."""
+
 MANY = 20
 """Answers of like confidence from which their accuracy means something."""
 
@@ -190,13 +195,14 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], colour: str) -> None:
         axes.fill_between(places, low, high, color=tint, alpha=0.13, linewidth=0)
         axes.plot(places, accuracy, color=tint, marker="o", markersize=4, linewidth=1.6, label=curve.name)
         if answered.min() < 1:
-            axes.plot(places, answered, color=tint, linewidth=1.1, linestyle=(0, (3, 2)))
+            axes.plot(places, answered, color=tint, linewidth=1.1, linestyle=DASHED)
     axes.axhline(curves[0].commonest, color=LINE, linewidth=1, linestyle=(0, (1, 2)))
     axes.set_xticks(places, [strength(point) for point in (curves[0].clean, *curves[0].points)])
     axes.set(xlabel=curves[0].axis, ylabel="accuracy", ylim=(0, 1.02))
     axes.grid(axis="x", visible=False)
-    if len(curves) > 1:
-        axes.legend(loc="lower left")
+    if any(point.answered < 1 for curve in curves for point in curve.points):
+        axes.plot([], [], color=LINE, linewidth=1.1, linestyle=DASHED, label="share answered")
+    axes.legend(loc="lower left")
 
 
 def draw_groups(axes: Axes, scores: Sequence[GroupScore], overall: float, colour: str) -> None:
@@ -217,6 +223,7 @@ def draw_groups(axes: Axes, scores: Sequence[GroupScore], overall: float, colour
     for label, (_, _, heading) in zip(axes.get_yticklabels(), names, strict=True):
         label.set(weight="bold" if heading else "normal", color=INK if heading else SOFT)
     axes.set(xlabel="macro-recall of the three sentiments, 95 %", ylim=(place + 0.4, 0.6))
+    axes.set_xlim(min(overall - SPAN, axes.get_xlim()[0]), max(overall + SPAN, axes.get_xlim()[1]))
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
 

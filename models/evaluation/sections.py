@@ -29,8 +29,9 @@ DAMAGE = {
 }
 GROUPS = {
     "speech": "Clips of one speaker are alike: a gap between groups of one or two speakers each may be theirs alone, "
-    "and the intervals, which take clips for independent, are too narrow. Pitch is the median fundamental frequency, "
-    "thirds of the test clips: it goes with gender and with the emotion that is played.",
+    "and the intervals, which take clips for independent, are too narrow. Speakers of validation, on whom the "
+    "temperature was fitted and the recipe chosen, are added where it says so. Pitch is the median fundamental "
+    "frequency, thirds of the test clips: it goes with gender and with the emotion that is played.",
     "face": "Brightness is the mean luminance of the crop, thirds of the test faces. It mixes light and skin; whose "
     "the faces are, the set does not say.",
 }
