@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from tests.alike import LAST_DIGIT, differences
 from tests.contract.conftest import problem
 from tests.jobs_running import ended, events, running_worker, until
 from tests.serving import running_service
@@ -125,7 +126,7 @@ def test_a_recording_as_a_job_gets_the_verdict_that_it_gets_at_once(house, sampl
     assert len([1 for _, name, _ in told if name == "partial"]) >= 3
     result = house.http.get(f"/v1/jobs/{job['id']}/result").json()
     for name in ("sentiment", "emotions", "fusion", "timeline", "transcript", "media", "modalities", "warnings"):
-        assert result[name] == at_once[name], name
+        assert differences(result[name], at_once[name], LAST_DIGIT) == [], name
     assert {path.name for path in (house.folder / job["id"]).iterdir()} == {"result.json", "lock"}
 
 
@@ -148,7 +149,7 @@ def test_a_damaged_file_fails_with_the_problem_that_it_has(house):
     assert over["state"] == "failed" and over["problem"]["code"] == "unsupported_media"
     problem(house.http.get(f"/v1/jobs/{job['id']}/result"), "unsupported_media")
     assert events(house.http, job["id"])[-1][1] == "failed"
-    assert not (house.folder / job["id"]).exists()
+    until(lambda: not (house.folder / job["id"]).exists())
 
 
 @pytest.mark.parametrize(
