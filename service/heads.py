@@ -147,3 +147,8 @@ def look_at(connections: Iterable[Any], now: float, head_seconds: float, body_se
     for connection in tuple(connections):
         if isinstance(connection, TimelyHeads):
             connection.look(now, head_seconds, body_seconds)
+
+
+def any_unheard(connections: Iterable[Any]) -> bool:
+    """Whether a connection is still to come with its first request."""
+    return any(isinstance(connection, TimelyHeads) and connection.cycle is None for connection in tuple(connections))

@@ -23,7 +23,7 @@ import uvicorn
 from bentoml._internal.context import server_context
 from uvicorn.config import STARTUP_FAILURE
 
-from service.heads import TimelyHeads, look_at
+from service.heads import TimelyHeads, any_unheard, look_at
 from service.keeper import Keeper, Line, close
 from service.lifecycle import TICK_SECONDS, Lifecycle
 from service.lifeline import Presence, die_with_parent
@@ -125,8 +125,21 @@ class KeptServer(uvicorn.Server):
             await self._race(self._lifecycle.leave(connections, self._settings.graceful_seconds, longest))
         if self.should_exit:
             await self._stop(self._lifecycle, self._settings, lambda: self.force_exit)
+            await self._hear_newcomers()
         await super().shutdown(sockets)
         await asyncio.to_thread(tracing.stop)
+
+    async def _hear_newcomers(self) -> None:
+        """Take no new connections, and wait a while for the first request of those that were taken.
+
+        Who is still in the queue hears from the keeper.
+        """
+        for server in self.servers:
+            server.close()
+        deadline = time.monotonic() + LAST_ANSWERS_SECONDS
+        await asyncio.sleep(TICK_SECONDS)  # what was accepted already becomes a connection
+        while any_unheard(self.server_state.connections) and not self.force_exit and time.monotonic() < deadline:
+            await asyncio.sleep(TICK_SECONDS)
 
     async def _race(self, leaving: Any) -> None:
         """Leave, unless the whole service is told to stop meanwhile."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,12 @@ from service.settings import Settings
 
 async def application(*_: object) -> None:
     """Never asked."""
+
+
+async def answering_application(scope: Any, receive: Any, send: Any) -> None:
+    """Has nothing to say, at once."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
 
 
 def kept(**settings: Any) -> KeptServer:
@@ -88,3 +95,20 @@ def test_a_process_that_has_answered_enough_asks_for_a_successor(keeper):
     busy._lifecycle.answered = 10
     busy._consider_leaving()
     assert asked(keeper)
+
+
+async def test_a_caller_whose_request_has_not_come_yet_is_not_cut_off_when_the_service_ends(monkeypatch):
+    monkeypatch.setattr(server, "LAST_ANSWERS_SECONDS", 120)
+    config = uvicorn.Config(answering_application, host="127.0.0.1", port=0, lifespan="off", log_level="critical")
+    ending = KeptServer(config, Lifecycle(), Settings(drain_delay_seconds=0), server.stop_gateway, answering=plainly)
+    serving = asyncio.create_task(ending._serve())
+    while not ending.started:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection(*ending.servers[0].sockets[0].getsockname())
+    ending.should_exit = True
+    while ending.servers[0].sockets:  # it takes no new connections any more
+        await asyncio.sleep(0.01)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 204 ")
+    writer.close()
+    await serving

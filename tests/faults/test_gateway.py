@@ -126,5 +126,5 @@ def _files_do_not_grow(folder: Path) -> None:
 async def _refuses(running: RunningService) -> bool:
     async with httpx.AsyncClient(base_url=running.address, timeout=60) as client:
         ready, asked = await client.get("/readyz"), await client.post("/v1/text", json={"text": "I love it"})
-    refused = asked.status_code == 503 and asked.headers["connection"] == "close"
+    refused = ready.status_code == asked.status_code == 503 and asked.headers["connection"] == "close"
     return refused and ready.json()["code"] == asked.json()["code"] == "shutting_down"
