@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.training.face_clarity import PRESENCE
-from models.training.face_cover import photographed_hand
+from models.training.face_cover import Cover, photographed_hand
 from models.training.face_damage import HIDDEN_FROM, HIDDEN_TO, damaged, hidden, ramp
 from models.training.face_data import CROP_INTERPOLATION
 from models.training.face_shelf import Shelf, drawn
@@ -51,14 +51,14 @@ def clarity_scores(
 def hand_scores(clarity_of: Tell, shelf: Shelf, size: int, count: int = 2000) -> dict[str, float]:
     """How often hands that hide most of a face are noticed, and those that hide next to nothing are let be.
 
-    A hand lies above where half of what it hides is in the upper half of the crop. The hands are those of the shelf.
+    The hands are those of the shelf.
     """
     rng = np.random.default_rng(11)
     pairs = [
         photographed_hand(drawn(shelf, size, rng), shelf.hands[index % len(shelf.hands)], rng) for index in range(count)
     ]
     left = np.array([1 - ramp(hidden(cover), HIDDEN_FROM, HIDDEN_TO) for _, cover in pairs])
-    upper = np.array([hidden(cover * _upper(size)) > hidden(cover) / 2 for _, cover in pairs])
+    upper = np.array([lies_above(cover) for _, cover in pairs])
     told = clarity_of(np.stack([crop for crop, _ in pairs]))[:, 1]
     return {
         "hands_above_below_half": float((told[upper & (left < 0.25)] < 0.5).mean()),
@@ -67,6 +67,7 @@ def hand_scores(clarity_of: Tell, shelf: Shelf, size: int, count: int = 2000) ->
     }
 
 
-def _upper(size: int) -> NDArray[np.float32]:
-    """1 in the upper half of a crop, 0 in the lower: (size, 1)."""
-    return (np.arange(size) < size / 2).astype(np.float32)[:, None]
+def lies_above(cover: Cover) -> bool:
+    """Whether more than half of what a cover (s, s) hides is in the upper half of the crop."""
+    upper = (np.arange(len(cover)) < len(cover) / 2)[:, None]
+    return hidden(cover * upper) > hidden(cover) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import onnx
 from numpy.typing import NDArray
 
 from models.registry import ModelEntry, default_model
-from models.training.face_clarity_scores import clarity_scores
+from models.training.face_clarity_scores import clarity_scores, lies_above
+from models.training.face_cover import Crop, photographed_hand
+from models.training.face_damage import hidden
 from models.training.face_data import EMOTIONS, Faces, coarse_faces, ferplus, twins
 from models.training.face_in_service import relocated
 from models.training.face_network import ClarityNetwork
@@ -35,6 +37,8 @@ Cut = Callable[..., NDArray[np.uint8]]
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 SMALL_SIDES = (32, 24, 16, 12)
+PARTLY_HIDDEN = (0.15, 0.35)
+"""A hand on the forehead and one brow hides less of what tells an expression, a mask more."""
 GREY = 128
 
 
@@ -53,6 +57,7 @@ def measured(entry: ModelEntry, work: Path, animals: Path) -> dict[str, Any]:
         "test, what most errors of a class are": mistakes(logits_of(cut(test)), test.labels),
         "test, pictures with a twin in another split": apart(logits_of, test, cut, twins("test", work)),
         "test, small or covered": worse(logits_of, cut(test), test.labels),
+        "validation, behind hands": behind_hands(logits_of, cut(validation), validation.labels, shelf.hands),
         "landmarks by the service's detector": with_our_landmarks(logits_of, entry, (validation, test), cut),
         "clarity, validation": clarity_scores(served_clarity(entry.path()), shelf, size, sampled),
     }
@@ -141,6 +146,24 @@ def with_our_landmarks(
             "median_pixels_apart": float(np.median(moved)),
         }
     return told
+
+
+def behind_hands(
+    logits_of: Logits, crops: NDArray[np.uint8], labels: NDArray[np.int64], hands: Sequence[Crop]
+) -> dict[str, float]:
+    """Accuracy where a photographed hand hides a part of what tells, between `PARTLY_HIDDEN`, and without that hand."""
+    rng = np.random.default_rng(3)
+    pairs = [photographed_hand(crop[..., 0], hands[row % len(hands)], rng) for row, crop in enumerate(crops)]
+    shares = np.array([hidden(cover) for _, cover in pairs])
+    above = np.array([lies_above(cover) for _, cover in pairs])
+    seen = logits_of(np.repeat(np.stack([crop for crop, _ in pairs])[..., None], 3, axis=-1))
+    told, partly = logits_of(crops), (shares > PARTLY_HIDDEN[0]) & (shares < PARTLY_HIDDEN[1])
+    scores = {}
+    for name, chosen in (("over brows and eyes", partly & above), ("over cheeks and mouth", partly & ~above)):
+        scores[f"rows, {name}"] = int(chosen.sum())
+        scores[f"accuracy, {name}"] = _accuracy(seen[chosen], labels[chosen])
+        scores[f"accuracy of these without, {name}"] = _accuracy(told[chosen], labels[chosen])
+    return scores
 
 
 def _accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -15,8 +15,10 @@ pytest.importorskip("onnx", reason="the extra `train` is not installed")
 
 from models.training import face, face_clarity, face_trainer  # noqa: E402
 from models.training.face_clarity import ClarityRecipe, ClarityTraining, clarity_loss  # noqa: E402
+from models.training.face_clarity_scores import lies_above  # noqa: E402
 from models.training.face_further import blend, deepened, kept_answers  # noqa: E402
 from models.training.face_network import ClarityNetwork, FaceNetwork, ServedFaceNetwork, export_onnx  # noqa: E402
+from models.training.face_report import behind_hands  # noqa: E402
 from models.training.face_scores import macro_f1  # noqa: E402
 from models.training.face_shelf import anywhere  # noqa: E402
 
@@ -175,3 +177,25 @@ def test_macro_f1_gives_a_class_that_is_never_right_nothing():
     said[7] = 0
     assert macro_f1(labels, labels) == 1
     assert macro_f1(said, labels) == pytest.approx((6 + 2 / 3) / 8)
+
+
+def test_a_cover_lies_above_where_most_of_what_it_hides_is():
+    forehead, mouth = np.zeros((2, 48, 48), np.float32)
+    forehead[:15], mouth[30:] = 1, 1
+    assert lies_above(forehead)
+    assert not lies_above(mouth)
+
+
+def test_the_same_rows_are_scored_behind_hands_and_without_them(faces):
+    hand = np.dstack([np.full((60, 90), 240, np.uint8), np.full((60, 90), 255, np.uint8)])
+    crops = np.repeat(faces.pictures[..., None], 3, axis=-1)
+    known = {crop.tobytes() for crop in crops}
+
+    def right_without_a_hand(seen):
+        return np.eye(len(EMOTIONS), dtype=np.float32)[[0 if crop.tobytes() in known else 1 for crop in seen]]
+
+    scores = behind_hands(right_without_a_hand, crops, np.zeros(len(faces), int), [hand])
+    for place in ("over brows and eyes", "over cheeks and mouth"):
+        assert 0 < scores[f"rows, {place}"] < len(faces)
+        assert scores[f"accuracy of these without, {place}"] == 1
+        assert scores[f"accuracy, {place}"] == 0
