@@ -57,7 +57,7 @@ def _what(reason: Reason) -> str:
     """What it is and where: a moment can be clicked."""
     when = _moment(reason.seconds) if reason.seconds else ""
     if reason.text is not None:
-        return f"{when}<q>{text(reason.text)}</q>"
+        return f'{when}<q title="{text(reason.text)}">{text(reason.text)}</q>'
     if reason.track is not None:
         return f'<span class="ms-number">{reason.track}</span>{when}'
     return when
