@@ -103,7 +103,8 @@ def test_results_come_in_the_form_that_is_preferred(house, small, accept, media_
     if media_type.startswith("text/csv"):
         rows = list(csv.DictReader(io.StringIO(answer.text)))
         assert [row["row"] for row in rows] == ["1", "2", "3"]
-        assert rows[0]["label"] == "positive" and rows[1]["text"].startswith("'=1+1") and rows[2]["problem"]
+        assert (rows[0]["label"], rows[0]["emotion"]) == ("positive", "happy")
+        assert rows[1]["text"].startswith("'=1+1") and rows[2]["problem"]
     elif media_type == "application/x-ndjson":
         assert [json.loads(line).get("code") for line in answer.text.splitlines()] == [None, None, "invalid_input"]
     else:
