@@ -61,7 +61,7 @@ def _answer(line: Line) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-porter.HEAD_SECONDS = 120.0  # whom a busy machine keeps waiting is not let go
+porter.HEAD_SECONDS = porter.LINGER_SECONDS = 120.0  # whom a busy machine keeps waiting is not let go
 if "REST" in os.environ:
     keeper.REST_SECONDS = (0.0, float(os.environ["REST"]))
 listener = socket.socket(fileno=int(sys.argv[1]))
