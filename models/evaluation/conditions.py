@@ -115,12 +115,17 @@ def _where(
     return [row for row, _ in pairs], [one for _, one in pairs]
 
 
+def name_of(name: Modality) -> str:
+    """The name of the model of a modality."""
+    return entry(name).name
+
+
 async def run(names: Sequence[Modality], most: int | None) -> dict[str, Examined]:
     """Start the models, examine those of these modalities, stop them; by the models' names."""
     models = connect(load_settings())
     await models.start()
     try:
-        return {entry(name).name: await examine(name, models, most) for name in names}
+        return {name_of(name): await examine(name, models, most) for name in names}
     finally:
         await models.close()
 
@@ -134,7 +139,8 @@ def main() -> None:
     found = asyncio.run(run((asked.only,) if asked.only else MODALITIES, asked.rows))
     print(sections.of_scores(found))
     if asked.rows is None:
-        stored = {**examined.read(), **found} if asked.only else found
+        known = {**examined.read(), **found} if asked.only else found
+        stored = {name: known[name] for name in map(name_of, MODALITIES) if name in known}
         examined.write(stored)
         illustrations.write(stored)
 

@@ -62,9 +62,9 @@ def of_card(name: str, examined: Examined, record: Record) -> str:
     drawn = pictures(name, examined, record)
     modality = examined.curves[0].modality
     parts = [
-        f"{IN_CARDS}\n{_written(examined.about)} The numbers of this section are in "
+        f"{IN_CARDS}\n\n{_written(examined.about)} The numbers of this section are in "
         "[`plots/numbers.json`](plots/numbers.json) and [`SCORES.md`](../SCORES.md), the three sentiments' also in "
-        f"`GET /v1/models/{name}/calibration`. {record['data']}.",
+        f"`GET /v1/models/{name}/calibration`. {record['data']}.\n",
         table(("test rows", "accuracy", "macro-recall", "ECE", "Brier", "accuracy of the surest 80 %"), [_row(record)]),
         *(_shown(drawn[kind]) for kind in ("verdicts", "emotions") if kind in drawn),
         f"**Damage.** {DAMAGE[modality]} Accuracy is that of the three sentiments, no answer counting as a wrong "
@@ -78,8 +78,8 @@ def of_card(name: str, examined: Examined, record: Record) -> str:
 
 def of_scores(examined: Mapping[str, Examined], fused: Record | None = None) -> str:
     """The section of `SCORES.md`."""
-    about = next(iter(examined.values())).about
-    parts = [f"{IN_SCORES}\n\n{_written(about)} The cards show the same as pictures.\n"]
+    about = {name: f"{name} on {one.about['date']} at commit {one.about['commit']}" for name, one in examined.items()}
+    parts = [f"{IN_SCORES}\n\nMeasured of {', '.join(about.values())}. The cards show the same as pictures.\n"]
     for name, one in examined.items():
         modality = one.curves[0].modality
         parts.append(
