@@ -99,6 +99,12 @@ SPOILS: Mapping[str, Spoil] = {
 """By check, an answer that it must not take for good."""
 
 
+class Server(ThreadingHTTPServer):
+    """Whoever comes while it is busy waits, and is not sent away."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def spoiling(address: str, spoil: Spoil) -> Iterator[str]:
     """The address of a proxy in front of a service."""
@@ -121,7 +127,7 @@ def spoiling(address: str, spoil: Spoil) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

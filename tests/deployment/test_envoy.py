@@ -235,7 +235,7 @@ def test_a_websocket_passes_with_its_token_in_a_header_or_a_subprotocol(standing
     gateway, _, _ = standing
     address, token = gateway.address.replace("https", "wss") + "/v1/stream", gateway.issuer.token()
     for offered in ({"Authorization": f"Bearer {token}"}, {"Sec-WebSocket-Protocol": f"sentiment, bearer.{token}"}):
-        with connect(address, ssl=gateway.trust, additional_headers=offered) as stream:
+        with connect(address, ssl=gateway.trust, open_timeout=120, additional_headers=offered) as stream:
             assert json.loads(stream.recv())["headers"]["x-forwarded-proto"] == "https"
             stream.send("hello")
             assert stream.recv() == "hello"

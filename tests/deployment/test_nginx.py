@@ -216,7 +216,7 @@ def test_an_instance_that_does_not_answer_in_time_is_a_problem(nginx: Path, tmp_
 
 def test_a_websocket_passes_both_ways(standing) -> None:
     front, _, _ = standing
-    with connect(front.address.replace("https", "wss") + "/v1/stream", ssl=front.trust) as stream:
+    with connect(front.address.replace("https", "wss") + "/v1/stream", ssl=front.trust, open_timeout=120) as stream:
         met = json.loads(stream.recv())
         assert met["headers"]["x-forwarded-proto"] == "https"
         stream.send("hello")

@@ -76,7 +76,11 @@ def swarm() -> Iterator[Engine]:
 
 
 def deployed(swarm: Engine, file: Path, secrets: dict[str, str] | None = None, **settings: str) -> Path:
-    """Deploy the stack as its README says, and wait until all of it runs; gives the certificate."""
+    """Deploy the stack as its README says, and wait until all of it runs; gives the certificate.
+
+    One that another test left running gives way.
+    """
+    removed(swarm)
     made = file.parent / "secrets"
     run("sh", file.parent / "secrets.sh", made)
     for name, content in (secrets or {}).items():
@@ -96,8 +100,11 @@ def removed(swarm: Engine) -> None:
     """Take the stack away with its secrets and volumes."""
     swarm.docker("stack", "rm", STACK)
     wait(lambda: not swarm.docker("ps", "-q").split(), PATIENCE_SECONDS)
+    swarm.docker("container", "prune", "--force")
     swarm.docker("secret", "rm", *swarm.docker("secret", "ls", "-q").split(), check=False)
-    wait(lambda: not swarm.docker("network", "ls", "-q", "--filter", f"name={STACK}_").split(), PATIENCE_SECONDS)
+    mine = ("-q", "--filter", f"name={STACK}_")
+    swarm.docker("volume", "rm", *swarm.docker("volume", "ls", *mine).split(), check=False)
+    wait(lambda: not swarm.docker("network", "ls", *mine).split(), PATIENCE_SECONDS)
 
 
 def replicas(swarm: Engine) -> dict[str, str]:
