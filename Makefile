@@ -76,8 +76,15 @@ check-deployment: $(VENV)/.test ## Prove all of `deployment` that this machine a
 build: $(VENV)/.test ## Build the Bento
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
 
-evaluate: $(VENV)/$(if $(DATA),.run,.train) ## Measure the shipped models, writes models/SCORES.md; or on DATA=labels.csv, for a PROFILE=new.toml
-	$(BIN)/python -m models.evaluation$(if $(DATA),.own_labels "$(DATA)" $(if $(PROFILE),--profile "$(PROFILE)") $(if $(ANSWERED),--answered $(ANSWERED)) $(if $(JSON),--json "$(JSON)"))
+ifdef DATA
+evaluate: $(VENV)/.run ## Measure the shipped models, writes models/SCORES.md; or on DATA=labels.csv, for a PROFILE=new.toml
+	$(BIN)/python -m models.evaluation.own_labels "$(DATA)" $(if $(PROFILE),--profile "$(PROFILE)") \
+	    $(if $(ANSWERED),--answered $(ANSWERED)) $(if $(JSON),--json "$(JSON)")
+else
+evaluate: $(VENV)/.train
+	$(BIN)/python -m models.evaluation
+	$(BIN)/python -m models.evaluation.conditions
+endif
 
 train-text: $(VENV)/.train ## Train, export, calibrate and publish the text model
 	$(BIN)/python -m models.training.text

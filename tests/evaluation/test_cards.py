@@ -113,7 +113,7 @@ def test_a_section_takes_the_place_of_its_like_and_leaves_the_rest() -> None:
 
 
 def test_plots_can_be_drawn_from_what_is_stored() -> None:
-    pytest.importorskip("matplotlib", reason="needs the extra [evaluate]")
+    pytest.importorskip("matplotlib", reason="needs the extra [train]")
     from models.evaluation import illustrations, plots
 
     for name, stored in examined.read().items():
