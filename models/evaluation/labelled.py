@@ -17,7 +17,6 @@ FILES = ("image", "audio", "video")
 """Columns of paths, relative to the CSV file, as the form fields of `POST /v1/analyze`."""
 
 DELIMITERS = (",", ";", "\t")
-MAX_CELL_CHARACTERS = 1_000_000
 SHOWN_FAULTS = 20
 
 
@@ -72,7 +71,6 @@ def digest(path: Path, rows: list[LabelledRow]) -> str:
 
 def _cells(path: Path) -> Iterator[tuple[int, int, Mapping[str, str]]]:
     """Number, line and cells by column of each row that is not blank. Raises `WrongLabels`."""
-    csv.field_size_limit(MAX_CELL_CHARACTERS)
     line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
